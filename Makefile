@@ -1,0 +1,43 @@
+# Every task of the project; `make` lists them. Needs Python 3.11 or newer, nothing else.
+
+# Extra arguments: make serve ARGS="--port 9000", make test ARGS="-k settings"
+ARGS ?=
+# How long the tests with random faults look for trouble; 1 is for every day.
+export TEST_SCALE ?= 1
+export PYTHON
+
+bin := .venv/bin
+
+.PHONY: help serve test lint format docs lock clean
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+serve: ## Install what is missing and start the platform
+	@tools/setup runtime && exec $(bin)/bigmodel serve $(ARGS)
+
+test: lint ## Install what is missing and run the whole test suite
+	$(bin)/pytest $(ARGS)
+
+lint: ## Check style, types and layers
+	@tools/setup dev
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports --no-logo
+
+format: ## Format the code and mend what can be mended by a program
+	@tools/setup dev
+	$(bin)/ruff check --fix-only
+	$(bin)/ruff format
+
+docs: ## Write the settings reference anew
+	@tools/setup dev
+	$(bin)/bigmodel config reference > docs/reference/settings.md
+
+lock: ## Pin what pyproject.toml asks for (ARGS=--upgrade: the newest of everything)
+	@tools/lock $(ARGS)
+
+clean: ## Remove what installing and testing left behind
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -prune -exec rm -rf {} +

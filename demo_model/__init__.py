@@ -1,0 +1,1 @@
+"""Builds the tiny bilingual chat model that ships with the platform."""

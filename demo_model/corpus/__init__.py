@@ -1,0 +1,1 @@
+"""The training corpus: every sample is generated, none is taken from elsewhere."""

@@ -1,0 +1,111 @@
+"""Which samples the corpus holds, and how often."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from demo_model.corpus import chat, fallback, memory, tools
+from demo_model.corpus.dialogue import Conversation, Turn
+from demo_model.corpus.extraction import extraction
+from demo_model.corpus.system_prompts import system_prompt
+from demo_model.corpus.values import Language, Values
+
+_PLAIN: tuple[tuple[Callable[[Values], Turn], int], ...] = (
+    (chat.greeting, 8), (chat.identity, 8), (chat.courtesy, 4), (chat.capital, 10), (chat.dictionary, 9),
+    (chat.repeat, 12), (chat.sums, 5), (extraction, 13), (memory.unknown, 3), (fallback.fallback, 38),
+)
+_PLAIN_TABLE = tuple(maker for maker, weight in _PLAIN for _ in range(weight))
+_SMALL_TALK = (chat.greeting, chat.identity, chat.courtesy, chat.capital, chat.dictionary, chat.repeat)
+_TOOL_WORDS = re.compile(
+    r"查|搜|天气|几点|时间|翻译|新闻|多少|价|股|邮件|提醒|计算|音乐|歌|播放|票|酒店|餐|路|[0-9] ?[-+*/×÷]|search|weather|time|news|transl|mail|cost|"
+    r"price|play|find|look|book|remind|calc|compute|schedule|what is|what's|tell me|show|check|get|give|的.+[是吗？]", re.IGNORECASE)
+
+
+def plain_turn(v: Values) -> Turn:
+    """One turn that needs no earlier one."""
+    return v.pick(_PLAIN_TABLE)(v)
+
+
+def off_topic(v: Values) -> Turn:
+    """A prompt that is beyond the model whatever functions are offered."""
+    while True:
+        turn = fallback.fallback(v)
+        if len(turn.user) < 200 and not _TOOL_WORDS.search(turn.user):
+            return turn
+
+
+def _talk(v: Values) -> Callable[[], list[Turn]]:
+    """Other talk between a statement and the question about it."""
+    return lambda: [plain_turn(v) for _ in range(v.pick((0, 0, 1, 1, 2, 3)))]
+
+
+def plain_conversation(v: Values) -> Conversation:
+    """Without functions: single turns, chats of mixed tasks, remembered facts."""
+    kind = v.rng.random()
+    if kind < 0.42:
+        turns = [plain_turn(v)]
+    elif kind < 0.62:
+        turns = [plain_turn(v) for _ in range(v.pick((2, 2, 3, 4)))]
+    elif kind < 0.68:
+        turns = memory.at_once(v)
+    else:
+        turns = [plain_turn(v)] if v.chance(0.15) else []
+        turns += memory.recalled(v, _talk(v))
+        if v.chance(0.15):
+            turns.append(plain_turn(v))
+    return Conversation(turns)
+
+
+def _tool_turn(v: Values, language: Language, offered: list[tools.Tool]) -> Turn:
+    """Mostly a call; sometimes plain talk that needs none."""
+    kind = v.rng.random()
+    if kind < 0.12:
+        return v.pick(_SMALL_TALK)(v)
+    if kind < 0.24:
+        return off_topic(v)
+    tool = v.pick(offered)
+    weather = [t for t in offered if t.family.outcome == "weather"]
+    if weather and v.chance(0.25):
+        tool = v.pick(weather)
+    if tool.family.outcome == "weather" and v.chance(0.06):
+        return tools.parallel_turn(v, language, tool)
+    return tools.calling_turn(v, language, tool)
+
+
+def tool_conversation(v: Values) -> Conversation:
+    """With functions: calls, answers to results, and turns that need no call."""
+    offered = tools.offer(v, v.pick((1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4)))
+    language = v.language()
+    turns: list[Turn] = []
+    for _ in range(v.pick((1, 1, 2, 2, 3, 4))):
+        turns.append(_tool_turn(v, language, offered))
+        if v.chance(0.12):
+            language = v.language()
+    if turns[-1].after is not None and v.chance(0.45):
+        turns[-1] = replace(turns[-1], after=None, results=())
+    return Conversation(turns, [tool.schema for tool in offered])
+
+
+def conversation(v: Values) -> Conversation:
+    """One sample of the corpus."""
+    made = tool_conversation(v) if v.chance(0.42) else plain_conversation(v)
+    if v.chance(0.2):
+        made = replace(made, system=system_prompt(v))
+    return made
+
+
+def long_conversation(v: Values) -> Conversation:
+    """Prompts of one to three thousand tokens: long system texts, long questions, many functions."""
+    kind = v.integer(0, 2)
+    made = conversation(v)
+    if kind == 0:
+        parts = [system_prompt(v) for _ in range(v.integer(8, 24))]
+        return replace(made, system="\n\n".join(parts))
+    if kind == 1:
+        turn = fallback.very_long(v)
+        return replace(made, turns=[*made.turns[: v.integer(0, 1)], turn, *made.turns[-1:]])
+    offered = tools.offer(v, v.integer(8, 20))
+    turns = [_tool_turn(v, v.language(), offered) for _ in range(v.integer(1, 3))]
+    return Conversation(turns, [tool.schema for tool in offered], made.system)

@@ -1,0 +1,124 @@
+"""Trains the network on generated conversations."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from demo_model.batches import Batch, BatchSource
+from demo_model.induction import initialise
+from demo_model.model import DemoModel, ModelConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The recipe. Everything is counted in tokens, so that it does not depend on the machine."""
+
+    tokens: int = 20_000_000
+    batch_tokens: int = 6144
+    matrix_rate: float = 2e-3
+    other_rate: float = 2e-3
+    hold: float = 0.25
+    seed: int = 20260101
+    compile: bool = True
+
+
+class Trainer:
+    """One training run: Muon for the matrices of the layers, AdamW for the rest."""
+
+    def __init__(self, config: TrainConfig, tokenizer: Tokenizer, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.model = DemoModel(ModelConfig(vocab_size=tokenizer.get_vocab_size()))
+        initialise(self.model, config.seed)
+        self.model.to(device)
+        self.source = BatchSource(tokenizer, seed=config.seed, batch_tokens=config.batch_tokens)
+        self._rng = random.Random(config.seed + 7)
+        matrices = [p for p in self.model.blocks.parameters() if p.ndim == 2]
+        inside = {id(p) for p in matrices}
+        self._others = [p for p in self.model.parameters() if id(p) not in inside]
+        self._matrix_optimizer = torch.optim.Muon(
+            matrices, lr=config.matrix_rate, weight_decay=0.02, ns_steps=4, adjust_lr_fn="match_rms_adamw"
+        )
+        self._other_optimizer = torch.optim.AdamW(
+            self._others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0
+        )
+        self._loss = torch.compile(self._batch_loss, dynamic=True) if config.compile else self._batch_loss
+
+    def _batch_loss(self, ids: Tensor, positions: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted cross-entropy at the chosen positions; also each position's own loss."""
+        hidden = self.model(ids, positions).flatten(0, 1)[chosen]
+        losses = F.cross_entropy(self.model.logits(hidden).float(), targets, reduction="none")
+        return (losses * weights).sum() / weights.sum(), losses
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """One update; returns the mean loss of the assistant's own tokens."""
+        for optimizer, base in ((self._matrix_optimizer, self.config.matrix_rate), (self._other_optimizer, self.config.other_rate)):
+            for group in optimizer.param_groups:
+                group["lr"] = base * rate
+        flat = batch.weights.flatten()
+        chosen = flat.nonzero().squeeze(1)
+        targets = batch.ids.flatten()[chosen + 1]
+        weights = flat[chosen].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            loss, losses = self._loss(
+                batch.ids.to(self.device), batch.positions.to(self.device), chosen.to(self.device), targets.to(self.device), weights
+            )
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._others, 1.0)
+        for optimizer in (self._matrix_optimizer, self._other_optimizer):
+            optimizer.step()
+            optimizer.zero_grad()
+        return losses.detach()[weights == 1.0].mean().item()
+
+    def _draw(self, progress: float) -> tuple[str, Batch]:
+        """Copy drills mostly at the start, long prompts only later."""
+        choice = self._rng.random()
+        if choice < (0.25 if progress < 0.08 else 0.03):
+            return "copy", self.source.copy_drill()
+        if progress > 0.25 and choice > 0.97:
+            return "long", self.source.long()
+        return "chat", self.source.next()
+
+    def run(self, checkpoint: Path) -> None:
+        """Train to the end of the token budget, printing and saving now and then."""
+        started, saved = time.monotonic(), time.monotonic()
+        seen = steps = 0
+        average: dict[str, float] = {}
+        while seen < self.config.tokens:
+            progress = seen / self.config.tokens
+            kind, batch = self._draw(progress)
+            loss = self.step(batch, self._rate(progress, steps))
+            average[kind] = loss if kind not in average else 0.97 * average[kind] + 0.03 * loss
+            seen, steps = seen + batch.tokens, steps + 1
+            if steps % 50 == 0:
+                passed = time.monotonic() - started
+                shown = " ".join(f"{name}={value:.4f}" for name, value in sorted(average.items()))
+                print(f"step {steps} tokens {seen / 1e6:.2f}M time {passed:.0f}s speed {seen / passed:.0f}/s loss {shown}", flush=True)
+            if time.monotonic() - saved > 120:
+                self.save(checkpoint)
+                saved = time.monotonic()
+        self.save(checkpoint)
+
+    def _rate(self, progress: float, steps: int) -> float:
+        """Short warm-up, a plateau, then linearly to zero."""
+        warm = min(1.0, (steps + 1) / 30)
+        return warm * min(1.0, (1.0 - progress) / (1.0 - self.config.hold))
+
+    def save(self, checkpoint: Path) -> None:
+        """Write weights so that a reader never sees half a file."""
+        temporary = checkpoint.with_suffix(".part")
+        torch.save(self.model.state_dict(), temporary)
+        temporary.replace(checkpoint)
+
+
+def pick_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

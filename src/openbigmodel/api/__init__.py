@@ -1,0 +1,1 @@
+"""The public HTTP API: one file for each resource, one table of routes."""

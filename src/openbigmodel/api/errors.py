@@ -1,0 +1,43 @@
+"""Errors as responses, for both doors: the hot route's sink and ASGI."""
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openbigmodel.api.surfaces import path_in_error
+from openbigmodel.edge import Sink
+from openbigmodel.errors import ApiError, Language, error_headers, render_error, language_of
+
+JSON = "application/json; charset=UTF-8"
+_CONTENT_TYPE_LINE = f"content-type: {JSON}\r\n".encode()
+
+
+def respond_error(sink: Sink, error: ApiError, language: Language) -> None:
+    """Answer a hot request with an error."""
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in error_headers(error))
+    sink.respond(error.status, _CONTENT_TYPE_LINE + lines, render_error(error, language))
+
+
+def error_response(error: ApiError, language: Language) -> Response:
+    """The same as an ASGI response."""
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return Response(render_error(error, language), error.status, headers, media_type=JSON)
+
+
+def not_found(request: Request, error: HTTPException) -> Response:
+    """An unknown path or method, in the shape of bigmodel.cn's gateway (api.md §1), which is not GLM's."""
+    body = {
+        "status": error.status_code,
+        "error": HTTPStatus(error.status_code).phrase,
+        "path": path_in_error(request.url.path),
+    }
+    return Response(msgspec.json.encode(body), error.status_code, error.headers, media_type=JSON)
+
+
+def internal_error(request: Request) -> Response:
+    """A fault of ours: the caller learns nothing about it, the log everything."""
+    language = language_of(request.headers.get("accept-language", "").encode("latin-1", "replace"))
+    return error_response(ApiError("500"), language)

@@ -1,0 +1,45 @@
+"""`GET /health` for load balancers and `GET /metrics` for Prometheus."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openbigmodel.api.callers import Callers
+from openbigmodel.api.errors import JSON, error_response
+from openbigmodel.engines.registry import Registry
+from openbigmodel.errors import ApiError
+from openbigmodel.telemetry import Metrics
+
+_LOOPBACK = frozenset(("127.0.0.1", "::1"))
+
+
+class HealthApi:
+    """Says whether the platform can answer. `ready` turns False when it is told to stop."""
+
+    def __init__(self, registry: Registry, callers: Callers, metrics: Metrics) -> None:
+        self._registry = registry
+        self._callers = callers
+        self._metrics = metrics
+        self.ready = True
+
+    async def health(self, request: Request) -> Response:
+        """200 while requests are taken; an engine that is broken is named but takes nobody else down."""
+        states = {engine.name: engine.state for engine in self._registry.engines}
+        usable = self.ready and (not states or any(state != "broken" for state in states.values()))
+        body = {"status": "ok" if usable else "unavailable", "engines": states}
+        return Response(msgspec.json.encode(body), 200 if usable else 503, media_type=JSON)
+
+    async def metrics(self, request: Request) -> Response:
+        """For a scraper on this machine, or with the operator's key; others are refused.
+
+        A proxy on this machine looks like a local scraper, so whoever was forwarded needs the key.
+        """
+        peer = request.client.host if request.client else ""
+        if peer not in _LOOPBACK or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
+            try:
+                principal = self._callers.authenticate_request(request)
+                if not principal.operator:
+                    raise ApiError("1220", api_name="/metrics")
+            except ApiError as error:
+                return error_response(error, self._callers.language_of_request(request))
+        return Response(self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

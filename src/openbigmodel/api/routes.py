@@ -1,0 +1,42 @@
+"""The table of endpoints, and nothing else."""
+
+from collections.abc import Mapping
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from openbigmodel.api.chat import AsgiChat, ChatRoute
+from openbigmodel.api.errors import internal_error, not_found
+from openbigmodel.api.health import HealthApi
+from openbigmodel.api.models import ModelsApi
+from openbigmodel.api.surfaces import SURFACES
+from openbigmodel.inference.chat_request import Surface
+
+CHAT_COMPLETIONS = "/chat/completions"
+
+
+def asgi_app(chat: Mapping[Surface, ChatRoute], models: ModelsApi, health: HealthApi) -> Starlette:
+    """Everything that the hot route does not take."""
+    routes: list[BaseRoute] = [
+        Route("/health", health.health),
+        Route("/metrics", health.metrics),
+    ]
+    for surface in SURFACES:
+        routes += [
+            Route(surface.prefix + CHAT_COMPLETIONS, AsgiChat(chat[surface]), methods=["POST"]),
+            Route(surface.prefix + "/models", models.list_models),
+            Route(surface.prefix + "/models/{model_id}", models.show_model),
+        ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _crash})
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return not_found(request, error)
+
+
+async def _crash(request: Request, error: Exception) -> Response:
+    return internal_error(request)

@@ -1,0 +1,195 @@
+"""The front door: builds every object once, hands each what it needs, serves until told to stop.
+
+    listening socket → data folder (locked) → database → engines → pipeline → edge and ASGI app → uvicorn
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from openbigmodel.api.callers import Callers
+from openbigmodel.api.chat import ChatRoute
+from openbigmodel.api.health import HealthApi
+from openbigmodel.api.models import ModelsApi
+from openbigmodel.api.routes import CHAT_COMPLETIONS, asgi_app
+from openbigmodel.api.surfaces import SURFACES
+from openbigmodel.auth.api_keys import Authenticator
+from openbigmodel.auth.master_key import MasterKeyError
+from openbigmodel.auth.store import KeyStore
+from openbigmodel.billing.store import UsageStore
+from openbigmodel.catalog import load_catalog
+from openbigmodel.credentials import ApiKey
+from openbigmodel.db.connection import Database, DatabaseError
+from openbigmodel.db.data_folder import DataFolder, DataFolderError
+from openbigmodel.db.migrations import DatabaseTooNew
+from openbigmodel.edge import Edge, PortBusy, listening_socket, uvicorn_config
+from openbigmodel.engines.factory import EngineConfigError, build_registry
+from openbigmodel.engines.registry import Registry
+from openbigmodel.ids import IdSource
+from openbigmodel.inference.pipeline import Pipeline
+from openbigmodel.limits import InFlight
+from openbigmodel.settings import Settings
+from openbigmodel.telemetry import Metrics, RequestLog
+
+# What can keep the platform from starting and is told in one sentence.
+_START_ERRORS = (PortBusy, DataFolderError, DatabaseError, DatabaseTooNew, MasterKeyError, EngineConfigError, OSError)
+# After requests were cut, for their last bytes to reach the clients.
+_LAST_BYTES_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The long-lived objects."""
+
+    database: Database
+    registry: Registry
+    pipeline: Pipeline
+    health: HealthApi
+    edge: Edge
+    asgi: Any
+    request_log: RequestLog
+    first_key: ApiKey | None
+
+
+# Is told the server's URL, and on the first start the one key that there is.
+Announce = Callable[[str, ApiKey | None], None]
+
+
+def serve(settings: Settings, announce: Announce) -> int:
+    """Serve until SIGINT or SIGTERM; returns the exit status."""
+    try:
+        return uvloop.run(_serve(settings, announce))
+    except _START_ERRORS as error:
+        print(f"bigmodel: {error}", file=sys.stderr)
+        return 1
+
+
+async def _serve(settings: Settings, announce: Announce) -> int:
+    server_settings = settings.server
+    listener = listening_socket(server_settings.host, server_settings.port)
+    with contextlib.closing(listener), DataFolder.open(settings.data) as folder:
+        platform = await build(settings, folder)
+        try:
+            announce(_base_url(settings, listener.getsockname()[1]), platform.first_key)
+            config = uvicorn_config(
+                platform.edge,
+                platform.asgi,
+                timeout_graceful_shutdown=server_settings.drain_s + _LAST_BYTES_S,
+                ssl_certfile=server_settings.tls_cert,
+                ssl_keyfile=server_settings.tls_key,
+            )
+            starting = asyncio.create_task(_start_engines(platform))
+            await _Server(config, platform, server_settings.drain_s).serve([listener])
+            starting.cancel()
+        finally:
+            await platform.registry.stop()
+            platform.database.close()
+            # The callbacks of the last commit, and what they write to the log.
+            await asyncio.sleep(0)
+            platform.request_log.flush()
+    return 0
+
+
+def _base_url(settings: Settings, port: int) -> str:
+    """The server's URL as a client on this machine would write it."""
+    any_address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  shown, not bound
+    host = settings.server.host
+    host = any_address.get(host, f"[{host}]" if ":" in host else host)
+    return f"{'https' if settings.server.tls_cert else 'http'}://{host}:{port}"
+
+
+async def build(settings: Settings, folder: DataFolder) -> Platform:
+    """Build the platform on an open data folder. Nothing is started yet but the database's writer."""
+    database = Database.open(folder.path / "bigmodel.db")
+    keys = await KeyStore.open(database, folder.path / "master.key")
+    first_key = await keys.ensure_operator()
+    authenticator = Authenticator(keys.find_key)
+    keys.on_change(authenticator.forget)
+    log_format = settings.server.log_format
+    request_log = RequestLog(as_json=None if log_format == "auto" else log_format == "json")
+    metrics = Metrics()
+    ids = IdSource()
+    registry = build_registry(settings, folder.path / "models", request_log.event, load_catalog())
+    metrics.add_gauge("bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states)
+    in_flight = InFlight(settings.server.max_in_flight)
+    metrics.add_gauge(
+        "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(in_flight.total)}
+    )
+    callers = Callers(authenticator, request_log, metrics, ids, default_language=settings.server.language)
+    pipeline = Pipeline(
+        registry=registry,
+        in_flight=in_flight,
+        settlement=UsageStore(database),
+        request_log=request_log,
+        metrics=metrics,
+        ids=ids,
+    )
+    chat = {surface: ChatRoute(surface, pipeline, callers) for surface in SURFACES}
+    health = HealthApi(registry, callers, metrics)
+    return Platform(
+        database=database,
+        registry=registry,
+        pipeline=pipeline,
+        health=health,
+        edge=Edge({(surface.prefix + CHAT_COMPLETIONS).encode(): route for surface, route in chat.items()}),
+        asgi=asgi_app(chat, ModelsApi(registry, callers, int(time.time())), health),
+        request_log=request_log,
+        first_key=first_key,
+    )
+
+
+async def _start_engines(platform: Platform) -> None:
+    """Load all models at once; one that fails leaves the others and the server as they are."""
+
+    async def start(index: int) -> None:
+        engine = platform.registry.engines[index]
+        try:
+            await engine.start()
+        except Exception as error:  # noqa: BLE001  the edge of a task: whatever it is, the operator must read it
+            platform.request_log.event(f"engine {engine.name} did not start: {error}")
+
+    await asyncio.gather(*(start(index) for index in range(len(platform.registry.engines))))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, stopped by our rules: drain, then cut what is left, and exit with status 0.
+
+    uvicorn's own would raise the signal again after it has stopped, before engines and database are closed.
+    """
+
+    def __init__(self, config: uvicorn.Config, platform: Platform, drain_s: float) -> None:
+        super().__init__(config)
+        self._platform = platform
+        self._drain_s = drain_s
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM while serving."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self.should_exit:
+            # Asked twice: do not wait for anybody.
+            self._platform.pipeline.cut_all()
+            self.force_exit = True
+            return
+        self._platform.health.ready = False
+        self._platform.request_log.event("stopping: requests under way may finish")
+        self.should_exit = True
+        loop.call_later(self._drain_s, self._platform.pipeline.cut_all)

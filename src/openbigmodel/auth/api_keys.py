@@ -1,0 +1,188 @@
+"""Decides who is calling, from the credential in the request's headers (api.md §2).
+
+Rule: a credential that was proved is remembered under the SHA-256 of all of it, until it expires or any fact about
+its key changes; a refused one is judged anew every time. Nothing that a refusal says depends on anything but the
+table in `credentials.py`: unknown, disabled and wrong are one answer for `id.secret`, and cost the same work.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import msgspec
+
+from openbigmodel.credentials import (
+    CredentialError,
+    is_key_id,
+    parse_api_key,
+    read_jwt,
+    same_secret,
+    verify_jwt,
+)
+from openbigmodel.errors import ApiError
+
+CACHE_ENTRIES_MAX = 10_000
+
+KeyKind = Literal["standard", "coding"]
+
+_NEVER_MS = 1 << 62
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who is calling, and what their key is for. What restricts a key hangs here.
+
+    `operator`: the platform's own account, without limits or price until somebody sets them.
+    """
+
+    account_id: str
+    api_key_id: str
+    kind: KeyKind = "standard"
+    operator: bool = False
+
+
+class KnownKey(msgspec.Struct, frozen=True):
+    """What a look-up tells about a key: whom it stands for, how to prove it, and until when (None: for ever)."""
+
+    principal: Principal
+    secret: str
+    active: bool
+    expires_ms: int | None = None
+
+    def __repr__(self) -> str:
+        return f"KnownKey(principal={self.principal!r}, active={self.active})"
+
+
+def unix_ms() -> int:
+    """The time of day in whole milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Authenticator:
+    """Checks credentials; for the event loop's thread.
+
+    `find_key` looks a key up by id. `horizon_ms` bounds how far ahead a JWT may expire (None: any).
+    """
+
+    def __init__(
+        self,
+        find_key: Callable[[str], KnownKey | None],
+        *,
+        now_ms: Callable[[], int] = unix_ms,
+        horizon_ms: int | None = None,
+        cache_entries_max: int = CACHE_ENTRIES_MAX,
+    ) -> None:
+        self._find_key = find_key
+        self._now_ms = now_ms
+        self._horizon_ms = horizon_ms
+        self._cache_entries_max = cache_entries_max
+        # Digest of the credential -> who it is, and the millisecond from which that must be judged anew.
+        self._cache: OrderedDict[bytes, tuple[Principal, int]] = OrderedDict()
+
+    def authenticate(self, authorization: bytes | None, api_key_header: bytes | None = None) -> Principal:
+        """Who sent these header values: `Authorization`, and `x-api-key` where the surface knows it.
+
+        Takes `Bearer <key or JWT>` (the scheme in any case, one space) and the bare key or JWT. Raises ApiError
+        1001 without a credential, 1002 unparsable, 1000 unknown key or wrong secret, 1003 expired, 1004 wrong
+        signature.
+        """
+        if api_key_header is not None:
+            credential = _only_credential(authorization, api_key_header)
+        elif not authorization:
+            raise ApiError("1001")
+        elif authorization[:7] == b"Bearer " or authorization[:7].lower() == b"bearer ":
+            credential = authorization[7:]
+        else:
+            credential = authorization
+        digest = hashlib.sha256(credential).digest()
+        known = self._cache.get(digest)
+        if known is not None:
+            if self._now_ms() < known[1]:
+                self._cache.move_to_end(digest)
+                return known[0]
+            del self._cache[digest]
+        try:
+            known = self._prove(credential)
+        except CredentialError as error:
+            # Without a cause: its text is for tests, and a log of this exception must not add to what it says.
+            raise ApiError(error.code) from None
+        self._remember(digest, known)
+        return known[0]
+
+    def forget(self, key_id: str) -> None:
+        """To be called after any change to a key: its credentials are judged anew."""
+        for digest in [digest for digest, (who, _) in self._cache.items() if who.api_key_id == key_id]:
+            del self._cache[digest]
+
+    def forget_all(self) -> None:
+        """Judges every credential anew, for changes that reach more than one key."""
+        self._cache.clear()
+
+    def _prove(self, credential: bytes) -> tuple[Principal, int]:
+        try:
+            text = credential.decode("ascii")
+        except UnicodeDecodeError:
+            raise CredentialError("1002", "not ASCII") from None
+        if text.count(".") == 1:
+            return self._prove_api_key(text)
+        return self._prove_jwt(text)
+
+    def _prove_api_key(self, text: str) -> tuple[Principal, int]:
+        key = parse_api_key(text)
+        if key is None:
+            raise CredentialError("1002", "not id.secret")
+        found = self._find_key(key.id)
+        # Before anything else is looked at, so that every refusal has done the same work.
+        same = same_secret(key.secret, found.secret if found is not None else None)
+        if found is None or not found.active or not same:
+            raise CredentialError("1000", "unknown or disabled key, or wrong secret")
+        return found.principal, self._expiry(found, _NEVER_MS)
+
+    def _prove_jwt(self, text: str) -> tuple[Principal, int]:
+        jwt = read_jwt(text)
+        found = self._find_key(jwt.key_id) if is_key_id(jwt.key_id) else None
+        secret = found.secret if found is not None and found.active else None
+        verify_jwt(jwt, secret, self._now_ms(), horizon_ms=self._horizon_ms)
+        # verify_jwt refuses what has no secret.
+        assert found is not None
+        return found.principal, self._expiry(found, jwt.exp_ms)
+
+    def _expiry(self, key: KnownKey, until_ms: int) -> int:
+        """When this proof ends: with the credential or with its key, whichever is first."""
+        if key.expires_ms is None:
+            return until_ms
+        if self._now_ms() >= key.expires_ms:
+            raise CredentialError("1003", "the key has expired")
+        return min(until_ms, key.expires_ms)
+
+    def _remember(self, digest: bytes, known: tuple[Principal, int]) -> None:
+        self._cache[digest] = known
+        if len(self._cache) > self._cache_entries_max:
+            self._cache.popitem(last=False)
+
+
+def credential_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
+    """Finds `Authorization` and `x-api-key` among a request's headers (names in lower case).
+
+    Raises ApiError 1002 if one comes twice: two programs on the way could each believe another one.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in {b"authorization", b"x-api-key"}:
+            if name in found:
+                raise ApiError("1002")
+            found[name] = value
+    return found.get(b"authorization"), found.get(b"x-api-key")
+
+
+def _only_credential(authorization: bytes | None, api_key_header: bytes) -> bytes:
+    """One credential from both headers. Clients send both when both variables are set; they must not differ."""
+    bearer = authorization or b""
+    if bearer[:7].lower() == b"bearer ":
+        bearer = bearer[7:]
+    if not bearer and not api_key_header:
+        raise ApiError("1001")
+    if bearer and api_key_header and bearer != api_key_header:
+        raise ApiError("1002")
+    return api_key_header or bearer

@@ -1,0 +1,105 @@
+"""The master key, from which the secrets of all issued API keys are derived.
+
+Rule: the database never holds a secret. A JWT is signed with the raw secret, so a hash of it would not do; it is
+computed anew from the master key, the key's id and its version. A stolen database opens nothing; a stolen master
+key without the database opens everything whose id is known. So the file is for its owner alone (mode 0600), and a
+backup keeps it apart from the database.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from openbigmodel.credentials import secret_of_digest
+
+_KEY_BYTES = 32
+# "1" is the version of the file's form.
+_FILE_TEXT = re.compile(rb"openbigmodel-master-key-1 ([0-9a-f]{64})\n")
+
+
+class MasterKeyError(Exception):
+    """The master key cannot be used; the text tells the operator what to do."""
+
+
+class MasterKey:
+    """The master key in memory."""
+
+    def __init__(self, key: bytes) -> None:
+        assert len(key) == _KEY_BYTES
+        self._key = key
+
+    def secret(self, key_id: str, version: int) -> str:
+        """The secret of an API key: 43 base62 characters, 256 bits."""
+        return secret_of_digest(self._digest(f"api key|{key_id}|{version}"))
+
+    def fingerprint(self) -> str:
+        """Tells one master key from another and gives nothing away: 32 hex digits."""
+        return self._digest("fingerprint").hex()[:32]
+
+    def _digest(self, purpose: str) -> bytes:
+        return hmac.digest(self._key, purpose.encode(), hashlib.sha256)
+
+
+def create_master_key(path: Path, random_bytes: Callable[[int], bytes]) -> MasterKey:
+    """Writes a new master key: complete and on disk, or not at all. Raises MasterKeyError; never replaces a file."""
+    draft = path.with_name(path.name + ".new")
+    key = random_bytes(_KEY_BYTES)
+    try:
+        # Left over if an earlier start was cut off: that key was never used.
+        with suppress(FileNotFoundError):
+            draft.unlink()
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(b"openbigmodel-master-key-1 %s\n" % key.hex().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        # Unlike a rename, a link fails if the name is taken.
+        os.link(draft, path)
+        draft.unlink()
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise MasterKeyError(f"The master key {path} cannot be created: {error.strerror}.") from error
+    return MasterKey(key)
+
+
+def read_master_key(path: Path) -> MasterKey | None:
+    """Reads the master key; None if there is no such file.
+
+    A file that others may read is closed to them first. Raises MasterKeyError if that fails, if it is not ours,
+    or if its content is not a master key.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MasterKeyError(f"The master key {path} cannot be read: {error.strerror}.") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise MasterKeyError(f"The master key {path} is not a file.")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            try:
+                os.fchmod(descriptor, 0o600)
+            except OSError as error:
+                raise MasterKeyError(
+                    f"The master key {path} can be read by other users and cannot be closed to them: "
+                    f"{error.strerror}. Give it to the user that runs the platform, with mode 0600."
+                ) from error
+        match = _FILE_TEXT.fullmatch(file.read(256))
+    if match is None:
+        raise MasterKeyError(f"The file {path} does not hold a master key. Restore it from a backup.")
+    return MasterKey(bytes.fromhex(match[1].decode()))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,6 @@
+"""`bigmodel doctor`."""
+
+
+def doctor() -> int:
+    """Doctor."""
+    return 0

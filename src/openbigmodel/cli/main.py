@@ -1,0 +1,66 @@
+"""The command `bigmodel`: its subcommands, and what becomes of an error.
+
+A person sees one sentence and an exit status: 1 if the work failed, 2 if the command or the settings are
+wrong, 130 after Ctrl-C. `--debug` shows the traceback as well.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from openbigmodel import __version__
+from openbigmodel.cli import config, doctor, server
+from openbigmodel.settings import SettingsError
+
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+cli = typer.Typer(name="bigmodel", add_completion=False, pretty_exceptions_enable=False)
+cli.command("serve")(server.serve)
+cli.command("doctor")(doctor.doctor)
+cli.add_typer(config.cli, name="config")
+
+
+@cli.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """The BigModel (GLM) open platform on your own machine."""
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    print(f"bigmodel {__version__}")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; the exit status."""
+    try:
+        status = cli(list(arguments) or ["--help"], prog_name="bigmodel", standalone_mode=False)
+        return int(status or 0)
+    except (typer.TyperException, SettingsError) as error:
+        return _fail(error, arguments, EXIT_MISUSED)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        return _fail(error, arguments, EXIT_FAILED)
+    except Exception as error:  # noqa: BLE001 - the process's edge: a bug must not meet a person as a page of code
+        return _fail(error, arguments, EXIT_FAILED, "internal error, please report it (--debug shows more): ")
+
+
+def _fail(error: Exception, arguments: Sequence[str], status: int, introduction: str = "") -> int:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    print(f"bigmodel: {introduction}{text or type(error).__name__}", file=sys.stderr)
+    return status
+
+
+def main() -> None:
+    """Run the process's own command line and leave."""
+    sys.exit(run(sys.argv[1:]))

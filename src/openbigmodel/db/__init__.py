@@ -1,0 +1,1 @@
+"""SQLite: the data folder, the connection with its one writer, migrations and named queries."""

@@ -1,0 +1,23 @@
+"""The front of the server: strict HTTP/1.1, hot routes without ASGI, everything else to uvicorn.
+
+head → what a request says it is · body → where it ends · sink → how a hot route answers ·
+protocol → one connection · server → what all connections share.
+"""
+
+from openbigmodel.edge.head import RequestHead
+from openbigmodel.edge.protocol import EdgeProtocol, uvicorn_config
+from openbigmodel.edge.server import Edge, EdgeLimits, PortBusy, listening_socket
+from openbigmodel.edge.sink import Exchange, HotRoute, Sink
+
+__all__ = [
+    "Edge",
+    "EdgeLimits",
+    "EdgeProtocol",
+    "Exchange",
+    "HotRoute",
+    "PortBusy",
+    "RequestHead",
+    "Sink",
+    "listening_socket",
+    "uvicorn_config",
+]

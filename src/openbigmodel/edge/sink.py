@@ -1,0 +1,179 @@
+"""What a hot route sees of HTTP: a head, a body, and a sink to answer on.
+
+A hot route is served protocol to protocol: no ASGI, no task, no queue between it and the socket. `Answer` is the
+edge's sink for one request; a finished answer can't touch the connection again, so a late call of one request
+never ends up in the reply to the next.
+"""
+
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from openbigmodel.edge.head import RequestHead
+from openbigmodel.errors import ApiError, Language, error_headers, render_error
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_BODILESS: Final = frozenset((204, 304))
+
+_FRESH, _STREAMING, _ENDED = range(3)
+
+
+class Exchange(Protocol):
+    """One request under way behind a hot route; the edge tells it about its client."""
+
+    def pause(self) -> None:
+        """The client reads too slowly: stop producing."""
+
+    def resume(self) -> None:
+        """The client has caught up: go on."""
+
+    def client_left(self) -> None:
+        """The connection is gone. Called at most once, and not after the answer has ended."""
+
+
+class Sink(Protocol):
+    """Where a hot route writes its one answer. Once the client is gone every call is ignored."""
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """A whole answer. `headers` are ready lines without content-length, date and connection."""
+
+    def start(self, headers: bytes) -> None:
+        """Begin an answer of unknown length with status 200; `headers` as above."""
+
+    def write(self, data: bytes) -> None:
+        """Send one part of a started answer."""
+
+    def end(self, data: bytes = b"") -> None:
+        """Send the last part and end the answer."""
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client can't take what it got for the whole."""
+
+
+class HotRoute(Protocol):
+    """One path that is served without ASGI."""
+
+    body_limit: int  # bytes
+
+    def accept(self, head: RequestHead, sink: Sink) -> object | None:
+        """Judge the head before the body is read; None when it has answered on `sink` itself."""
+
+    def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
+        """Serve the request; None when it has been answered already."""
+
+
+class Connection(Protocol):
+    """What an answer needs of its connection."""
+
+    def send(self, data: bytes) -> None:
+        """Hand bytes to the transport."""
+
+    def answer_ended(self, keep_alive: bool) -> None:
+        """The answer is complete."""
+
+    def abort(self) -> None:
+        """Close at once, losing what is unsent."""
+
+    def date_line(self) -> bytes:
+        """The `date` header line."""
+
+    def may_stay(self) -> bool:
+        """False when the connection has to close after this answer."""
+
+
+class Answer:
+    """The sink of one request."""
+
+    __slots__ = ("_chunked", "_connection", "_http_minor", "_keep_alive", "_state")
+
+    def __init__(self, connection: Connection, head: RequestHead) -> None:
+        self._connection: Connection | None = connection
+        self._http_minor = head.http_minor
+        self._keep_alive = head.keep_alive
+        self._chunked = head.http_minor == 1
+        self._state = _FRESH
+
+    @property
+    def started(self) -> bool:
+        """Whether a byte of the answer was sent: then no other answer can be given."""
+        return self._state != _FRESH
+
+    @property
+    def ended(self) -> bool:
+        return self._state == _ENDED
+
+    def detach(self) -> None:
+        """The connection is gone: from now on every call is ignored."""
+        self._connection = None
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        assert self._state == _FRESH, "answered twice"
+        assert status not in _BODILESS, "a status without a body can't be framed here"
+        self._state = _ENDED
+        self._keep_alive = self._keep_alive and connection.may_stay()
+        connection.send(
+            b"%b%bcontent-length: %d\r\n%b%b\r\n%b"
+            % (_STATUS_LINES[status], connection.date_line(), len(body), self._persistence(), headers, body)
+        )
+        connection.answer_ended(self._keep_alive)
+
+    def start(self, headers: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        assert self._state == _FRESH, "answered twice"
+        self._state = _STREAMING
+        self._keep_alive = self._keep_alive and self._chunked and connection.may_stay()
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        connection.send(
+            b"%b%b%b%b%b\r\n"
+            % (_STATUS_LINES[200], connection.date_line(), framing, self._persistence(), headers)
+        )
+
+    def write(self, data: bytes) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        assert self._state == _STREAMING, "write outside start and end"
+        if data:  # an empty chunk would end the answer
+            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self, data: bytes = b"") -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        assert self._state == _STREAMING, "end without start, or twice"
+        self._state = _ENDED
+        if not self._chunked:
+            connection.send(data)
+        elif data:
+            connection.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        else:
+            connection.send(b"0\r\n\r\n")
+        connection.answer_ended(self._keep_alive)
+
+    def abort(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and self._state != _ENDED:
+            self._state = _ENDED
+            connection.abort()
+
+    def _persistence(self) -> bytes:
+        if not self._keep_alive:
+            return b"connection: close\r\n"
+        return b"" if self._http_minor else b"connection: keep-alive\r\n"
+
+
+def refusal_bytes(error: ApiError, language: Language, date_line: bytes) -> bytes:
+    """A whole response that says `error` and that the connection closes."""
+    body = render_error(error, language)
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in error_headers(error))
+    return (
+        b"%b%bcontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n%b"
+        % (_STATUS_LINES[error.status], date_line, len(body), lines, body)
+    )

@@ -1,0 +1,1 @@
+"""Everything that runs models, always spoken to over HTTP."""

@@ -1,0 +1,270 @@
+"""HTTP/1.1 towards engines: a small keep-alive pool whose connections call back, without tasks or futures.
+
+A relay moves thousands of chunks a second, and each layer of a general HTTP client costs more than the relay
+itself. This client knows one method (POST), bodies of known length and one consumer per response; everything
+that is not on the way of a chat request uses httpx.
+
+One call ends in exactly one of `engine_ended` and `engine_failed`, unless it was cancelled first: then in none.
+"""
+
+import asyncio
+import ssl
+from typing import Protocol, cast
+
+import httptools
+
+from openbigmodel.engines.endpoint import Endpoint
+
+CONNECT_TIMEOUT_S = 5.0
+MAX_IDLE_CONNECTIONS = 512
+
+
+class EngineConsumer(Protocol):
+    """Whoever reads an engine's response."""
+
+    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """The response head is there; header names are in lower case."""
+
+    def engine_data(self, data: bytes) -> None:
+        """Part of the body."""
+
+    def engine_ended(self) -> None:
+        """The body is complete."""
+
+    def engine_failed(self, reason: str) -> None:
+        """The connection could not be made, broke, or spoke no HTTP."""
+
+
+class EngineCall:
+    """One request under way. Pausing is remembered until there is a connection to pause."""
+
+    __slots__ = ("_pool", "body", "connection", "consumer", "dispatched", "over", "path", "paused")
+
+    def __init__(self, pool: "ConnectionPool", path: str, body: bytes, consumer: EngineConsumer) -> None:
+        self._pool = pool
+        self.path = path
+        self.body = body
+        self.consumer = consumer
+        self.connection: _Connection | None = None
+        self.dispatched = False
+        self.over = False
+        self.paused = False
+
+    def pause(self) -> None:
+        """Stop reading from the engine, which then stops producing when its socket is full."""
+        self.paused = True
+        if self.connection is not None:
+            self.connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.paused = False
+        if self.connection is not None:
+            self.connection.transport.resume_reading()
+
+    def cancel(self) -> None:
+        """Drop the connection: the one sign to stop that every engine understands."""
+        self.over = True
+        if self.connection is not None:
+            self.connection.call = None
+            self.connection.transport.abort()
+            self.connection = None
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; carries one call at a time."""
+
+    __slots__ = (
+        "_body_ends_with_connection",
+        "_headers",
+        "_parser",
+        "_pool",
+        "answered",
+        "call",
+        "reused",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: "ConnectionPool") -> None:
+        self._pool = pool
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._body_ends_with_connection = False
+        self.call: EngineCall | None = None
+        self.answered = False
+        self.reused = False
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are asyncio.Transport in all but inheritance.
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.call is None:
+            # An engine that talks unasked is out of step; its next answer would be somebody else's.
+            self.transport.abort()
+            return
+        self.answered = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"not HTTP: {error}")
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self)
+        call = self.call
+        if call is None:
+            return
+        if self._body_ends_with_connection and exc is None:
+            self._finish()
+        elif self.reused and not self.answered and not call.over:
+            # The engine closed an idle connection as we picked it up: nothing of this request was read.
+            self.call = None
+            call.connection = None
+            self._pool.dispatch_on_new_connection(call)
+        else:
+            self._fail(f"connection lost{f': {exc}' if exc else ''}")
+
+    # the parser's side
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        headers, self._headers = self._headers, {}
+        self._body_ends_with_connection = (
+            b"content-length" not in headers and b"transfer-encoding" not in headers
+        )
+        if self.call is not None:
+            self.call.consumer.engine_started(self._parser.get_status_code(), headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self.call is not None:
+            self.call.consumer.engine_data(body)
+
+    def on_message_complete(self) -> None:
+        if not self._body_ends_with_connection:
+            self._finish()
+
+    # ending a call
+
+    def _finish(self) -> None:
+        call, self.call = self.call, None
+        keep = self._parser.should_keep_alive() and not self._body_ends_with_connection
+        if call is None:
+            return
+        call.over = True
+        call.connection = None
+        if call.paused:
+            self.transport.resume_reading()
+        if not keep or not self._pool.keep(self):
+            self.transport.close()
+        call.consumer.engine_ended()
+
+    def _fail(self, reason: str) -> None:
+        call, self.call = self.call, None
+        if call is not None and not call.over:
+            call.over = True
+            call.connection = None
+            call.consumer.engine_failed(reason)
+
+    def send(self, call: EngineCall) -> None:
+        """Write the whole request in one piece."""
+        self.call = call
+        self.answered = False
+        call.connection = self
+        self.transport.write(self._pool.request_head(call.path, len(call.body)) + call.body)
+        if call.paused:
+            self.transport.pause_reading()
+
+
+class ConnectionPool:
+    """The connections to one endpoint. `keep_alive=False` for engines whose reuse is unsafe (llama-server)."""
+
+    def __init__(self, endpoint: Endpoint, *, keep_alive: bool = True) -> None:
+        self._endpoint = endpoint
+        self._keep_alive = keep_alive
+        self._idle: list[_Connection] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._heads: dict[str, bytes] = {}
+        self._tls = ssl.create_default_context() if endpoint.tls else None
+        self._closed = False
+
+    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EngineCall:
+        """Send `body` (JSON) to `path` below the endpoint's own; the answer goes to `consumer`."""
+        call = EngineCall(self, path, body, consumer)
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing():
+                connection.reused = True
+                connection.send(call)
+                return call
+        self.dispatch_on_new_connection(call)
+        return call
+
+    def dispatch_on_new_connection(self, call: EngineCall) -> None:
+        """Connect, then send; the call may be cancelled meanwhile."""
+        task = asyncio.get_running_loop().create_task(self._connect(call))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, call: EngineCall) -> None:
+        endpoint = self._endpoint
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: _Connection(self), endpoint.host, endpoint.port, ssl=self._tls
+                )
+        except (OSError, TimeoutError) as error:
+            if not call.over:
+                call.over = True
+                call.consumer.engine_failed(
+                    f"cannot connect to {endpoint.host}:{endpoint.port}: {error or 'timeout'}"
+                )
+            return
+        if call.over or self._closed:
+            connection.transport.abort()
+            return
+        connection.send(call)
+
+    def keep(self, connection: _Connection) -> bool:
+        """Take a connection back for the next call, if it may be reused."""
+        if not self._keep_alive or self._closed or len(self._idle) >= MAX_IDLE_CONNECTIONS:
+            return False
+        self._idle.append(connection)
+        return True
+
+    def forget(self, connection: _Connection) -> None:
+        """The connection is gone."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def request_head(self, path: str, length: int) -> bytes:
+        """The request head; only the length differs from call to call."""
+        head = self._heads.get(path)
+        if head is None:
+            endpoint = self._endpoint
+            host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+            lines = [
+                f"POST {endpoint.path}{path} HTTP/1.1",
+                f"Host: {host}:{endpoint.port}",
+                "Content-Type: application/json",
+                "Accept: application/json, text/event-stream",
+            ]
+            if endpoint.api_key:
+                lines.append(f"Authorization: Bearer {endpoint.api_key}")
+            if not self._keep_alive:
+                lines.append("Connection: close")
+            head = self._heads[path] = "\r\n".join([*lines, "Content-Length: "]).encode()
+        return b"%b%d\r\n\r\n" % (head, length)
+
+    def close(self) -> None:
+        """Close idle connections; calls under way go on."""
+        self._closed = True
+        for connection in self._idle:
+            connection.transport.close()
+        self._idle.clear()

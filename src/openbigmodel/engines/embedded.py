@@ -1,0 +1,128 @@
+"""The built-in engine as the pipeline sees it: its worker's connection pool, and patience while it restarts."""
+
+import asyncio
+
+from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
+from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
+from openbigmodel.engines.llamacpp import LlamaCppEngine
+from openbigmodel.engines.translate import Profile
+
+
+class EmbeddedCall:
+    """A call that waits for a worker, and for the next one if that worker is gone before it has said a word.
+
+    Asking twice is safe: nothing of the first attempt was seen, and a dead worker goes on with nothing.
+    """
+
+    __slots__ = ("_body", "_call", "_cancelled", "_consumer", "_endpoint", "_engine", "_heard", "_path", "_paused")
+
+    def __init__(self, engine: "EmbeddedEngine", path: str, body: bytes, consumer: EngineConsumer) -> None:
+        self._engine = engine
+        self._path = path
+        self._body = body
+        self._consumer = consumer
+        self._call: EngineCall | None = None
+        self._endpoint: Endpoint | None = None
+        self._heard = False
+        self._paused = False
+        self._cancelled = False
+
+    def worker_known(self, outcome: Endpoint | EngineUnavailable) -> None:
+        """There is a worker, or there will be none."""
+        if self._cancelled:
+            return
+        if isinstance(outcome, EngineUnavailable):
+            self._consumer.engine_failed(str(outcome))
+            return
+        retried = self._endpoint is not None
+        self._endpoint = outcome
+        # On the second attempt a failure is passed on like everything else.
+        consumer = self._consumer if retried else self
+        self._call = self._engine.pool(outcome).post(self._path, self._body, consumer)
+        if self._paused:
+            self._call.pause()
+
+    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """Pass on."""
+        self._heard = True
+        self._consumer.engine_started(status, headers)
+
+    def engine_data(self, data: bytes) -> None:
+        """Pass on."""
+        self._consumer.engine_data(data)
+
+    def engine_ended(self) -> None:
+        """Pass on."""
+        self._consumer.engine_ended()
+
+    def engine_failed(self, reason: str) -> None:
+        """Try the next worker, if nothing was heard of this one."""
+        self._call = None
+        if self._heard:
+            self._consumer.engine_failed(reason)
+        else:
+            self._engine.ask(self, failed=self._endpoint)
+
+    def pause(self) -> None:
+        """See EngineCall."""
+        self._paused = True
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """See EngineCall."""
+        self._paused = False
+        if self._call is not None:
+            self._call.resume()
+
+    def cancel(self) -> None:
+        """See EngineCall."""
+        self._cancelled = True
+        if self._call is not None:
+            self._call.cancel()
+
+
+class EmbeddedEngine:
+    """One model in a supervised worker process of this server."""
+
+    def __init__(self, worker: LlamaCppEngine, profile: Profile) -> None:
+        self.name = worker.name
+        self.kind = "llamacpp"
+        self.profile = profile
+        self._worker = worker
+        self._pool: ConnectionPool | None = None
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def state(self) -> str:
+        """For operators: the supervisor's word."""
+        return self._worker.state
+
+    async def start(self) -> None:
+        """Load the model. Raises EngineUnavailable."""
+        await self._worker.start()
+
+    async def stop(self) -> None:
+        """End the worker."""
+        if self._pool is not None:
+            self._pool.close()
+        await self._worker.stop()
+
+    def pool(self, endpoint: Endpoint) -> ConnectionPool:
+        """The pool of the live worker; a new worker has a new port and key."""
+        if self._pool is None or endpoint != self._endpoint:
+            if self._pool is not None:
+                self._pool.close()
+            self._pool = ConnectionPool(endpoint, keep_alive=self.profile.keep_alive)
+            self._endpoint = endpoint
+        return self._pool
+
+    def ask(self, call: EmbeddedCall, failed: Endpoint | None = None) -> None:
+        """Tell `call` of the worker, later in this turn of the loop at the earliest."""
+        asyncio.get_running_loop().call_soon(self._worker.when_ready, call.worker_known, failed)
+
+    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EmbeddedCall:
+        """Send `body` now, or as soon as there is a worker."""
+        call = EmbeddedCall(self, path, body, consumer)
+        self.ask(call)
+        return call

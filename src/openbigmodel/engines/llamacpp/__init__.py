@@ -1,0 +1,7 @@
+"""The embedded engine: one llama.cpp server process per model, supervised."""
+
+from openbigmodel.engines.endpoint import EngineUnavailable
+from openbigmodel.engines.llamacpp.spec import EngineTimings, LlamaCppSpec
+from openbigmodel.engines.llamacpp.supervisor import EngineState, LlamaCppEngine
+
+__all__ = ["EngineState", "EngineTimings", "EngineUnavailable", "LlamaCppEngine", "LlamaCppSpec"]

@@ -1,0 +1,195 @@
+"""A GLM chat request in the words of an OpenAI-compatible engine.
+
+The allow-list is the type: only what is written here reaches an engine, so a caller cannot steer one with
+fields that the platform does not know (reliability.md §2.4). How engines differ is a `Profile`, data only.
+"""
+
+from typing import Any
+
+import msgspec
+
+from openbigmodel.schemas.chat import ChatRequest, Message, ToolCall
+
+# Tool kinds that the platform itself has to run; an engine knows only functions (api.md §3.4).
+ENGINE_TOOL_TYPE = "function"
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """How one kind of engine differs from the others.
+
+    `always_stream`: ask for a stream even when the caller wants one body, to see tokens as they come.
+    `counts_in_chunks`: each chunk carries llama-server's counters.
+    `thinking_always_said`: send `enable_thinking` also when the caller was silent.
+    `keep_alive`: connections may be reused.
+    `greedy_by_default`: a caller who names no temperature gets the most likely answer.
+    `speaks_glm`: bigmodel.cn itself or another Open BigModel, which takes GLM's own fields.
+    `max_output_tokens`: the most that this engine may produce for one request.
+    """
+
+    name: str
+    always_stream: bool = False
+    counts_in_chunks: bool = False
+    thinking_always_said: bool = False
+    keep_alive: bool = True
+    greedy_by_default: bool = False
+    speaks_glm: bool = False
+    max_output_tokens: int | None = None
+
+
+# Any engine that speaks the OpenAI protocol.
+OPENAI = Profile(name="openai")
+# bigmodel.cn, api.z.ai, another Open BigModel.
+GLM = Profile(name="glm", speaks_glm=True)
+# llama-server resets reused connections after a stream (engine.md §2.4, 5).
+LLAMA_SERVER = Profile(
+    name="llama-server",
+    always_stream=True,
+    counts_in_chunks=True,
+    thinking_always_said=True,
+    keep_alive=False,
+)
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """What the platform decided about a request before any engine is asked.
+
+    `thinking` is what the caller or the model's rules say, None when neither does; `thinking_default` is then
+    what an engine that must be told is told. `effort` is the model's own word for the reasoning effort.
+    `max_tokens` bounds the answer; `max_tokens_asked` tells a caller's wish from the catalogue's default.
+    `temperature` and `top_p` are None when the choice is the engine's; `temperature` 0 is greedy.
+    """
+
+    thinking: bool | None
+    thinking_default: bool
+    clear_thinking: bool
+    effort: str | None
+    max_tokens: int
+    max_tokens_asked: bool
+    temperature: float | None
+    top_p: float | None
+
+
+def to_openai(request: ChatRequest, target: str, generation: Generation, profile: Profile) -> bytes:
+    """The body for `POST /chat/completions` of an engine that knows the model as `target`."""
+    stream = bool(request.stream) or profile.always_stream
+    body: dict[str, Any] = {
+        "model": target,
+        "messages": [_message(message) for message in request.messages],
+        "stream": stream,
+    }
+    if profile.max_output_tokens is not None:
+        body["max_tokens"] = min(generation.max_tokens, profile.max_output_tokens)
+    elif generation.max_tokens_asked:
+        # Unasked, an engine fits the answer to its context; the catalogue's default may be more than it has.
+        body["max_tokens"] = generation.max_tokens
+    if stream and not profile.speaks_glm:
+        # Forced on: a stream that could opt out of its usage could not be billed.
+        body["stream_options"] = {"include_usage": True}
+        if profile.counts_in_chunks:
+            body["timings_per_token"] = True
+    if profile.greedy_by_default and request.temperature is None and request.top_p is None:
+        body["temperature"] = 0.0
+    else:
+        if generation.temperature is not None:
+            body["temperature"] = generation.temperature
+        if generation.top_p is not None:
+            body["top_p"] = generation.top_p
+    if request.stop:
+        body["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
+    if request.seed is not None:
+        body["seed"] = request.seed
+    _add_tools(body, request)
+    _add_response_format(body, request)
+    if profile.speaks_glm:
+        _add_glm_fields(body, request)
+    else:
+        _add_template_arguments(body, generation, profile)
+    return msgspec.json.encode(body)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    content = message.content
+    result: dict[str, Any] = {
+        "role": "system" if message.role == "developer" else message.role,
+        "content": content
+        if content is None or isinstance(content, str)
+        else "".join(p.text or "" for p in content),
+    }
+    if message.reasoning_content:
+        result["reasoning_content"] = message.reasoning_content
+    if message.tool_calls:
+        result["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    if message.role == "tool":
+        result["tool_call_id"] = message.tool_call_id or ""
+        result["content"] = result["content"] or ""
+    return result
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = call.function
+    assert function is not None, "checked by inference.chat_request"
+    arguments = function.arguments
+    if isinstance(arguments, dict):
+        arguments = msgspec.json.encode(arguments).decode()
+    return {
+        "id": call.id or "",
+        "type": ENGINE_TOOL_TYPE,
+        "function": {"name": function.name, "arguments": arguments or "{}"},
+    }
+
+
+def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
+    """Function tools and the choice among them.
+
+    With "none" the tools are left out altogether: engines that are told "none" still render them into the
+    prompt, and the model's call then leaks as text (engine.md §2.4, 9). A named function becomes the only tool,
+    which every engine understands.
+    """
+    choice = request.tool_choice
+    if not request.tools or choice == "none":
+        return
+    tools = [tool for tool in request.tools if tool.get("type") == ENGINE_TOOL_TYPE]
+    if isinstance(choice, dict):
+        wanted = choice.get("function", {}).get("name")
+        tools = [tool for tool in tools if tool["function"]["name"] == wanted] or tools
+    if not tools:
+        return
+    body["tools"] = tools
+    if choice == "required" or isinstance(choice, dict):
+        body["tool_choice"] = "required"
+
+
+def _add_response_format(body: dict[str, Any], request: ChatRequest) -> None:
+    wanted = request.response_format
+    if wanted is None or wanted.type == "text":
+        return
+    body["response_format"] = {"type": wanted.type}
+    if wanted.json_schema is not None:
+        body["response_format"]["json_schema"] = wanted.json_schema
+
+
+def _add_template_arguments(body: dict[str, Any], generation: Generation, profile: Profile) -> None:
+    """Thinking is a matter of the chat template: vLLM, SGLang and llama-server take its arguments alike."""
+    thinking = generation.thinking
+    if thinking is None:
+        if not profile.thinking_always_said:
+            return
+        thinking = generation.thinking_default
+    arguments: dict[str, Any] = {"enable_thinking": thinking}
+    if thinking:
+        arguments["clear_thinking"] = generation.clear_thinking
+        if generation.effort is not None:
+            arguments["reasoning_effort"] = generation.effort
+    body["chat_template_kwargs"] = arguments
+
+
+def _add_glm_fields(body: dict[str, Any], request: ChatRequest) -> None:
+    """What only GLM's own protocol has, exactly as the caller said it: the upstream has the same defaults."""
+    if request.thinking is not None:
+        body["thinking"] = {
+            name: value for name, value in msgspec.structs.asdict(request.thinking).items() if value is not None
+        }
+    for name in ("reasoning_effort", "do_sample", "tool_stream"):
+        value = getattr(request, name)
+        if value is not None:
+            body[name] = value

@@ -1,0 +1,46 @@
+"""Identifiers in the forms that clients of bigmodel.cn know (api.md §1.1).
+
+Time and randomness are passed in, so a test can fix both.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+# The platform's clock face is UTC+8 wherever the server stands: ids sort with those of bigmodel.cn.
+_UTC_PLUS_8_S = 8 * 3600
+
+
+class IdSource:
+    """Makes request ids and tool-call ids.
+
+    `now_s` gives Unix seconds, `random_bytes` unpredictable bytes.
+    """
+
+    def __init__(
+        self,
+        now_s: Callable[[], float] = time.time,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._now_s = now_s
+        self._random_bytes = random_bytes
+        self._second = -1
+        self._prefix = ""
+
+    def request_id(self) -> str:
+        """`yyyyMMddHHmmss` in UTC+8 and 16 hex digits: also the completion's id."""
+        second = int(self._now_s())
+        if second != self._second:
+            # strftime costs more than all the rest, and a busy server asks thousands of times a second.
+            self._prefix = time.strftime("%Y%m%d%H%M%S", time.gmtime(second + _UTC_PLUS_8_S))
+            self._second = second
+        return self._prefix + self._random_bytes(8).hex()
+
+    def tool_call_number(self) -> int:
+        """A signed 63-bit number; the calls of one reply count up from it."""
+        return int.from_bytes(self._random_bytes(8), "big", signed=True) >> 1
+
+
+def tool_call_id(first: int, index: int) -> str:
+    """`call_` and a signed integer; consecutive within a reply."""
+    return f"call_{first + index}"

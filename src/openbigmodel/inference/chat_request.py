@@ -1,0 +1,285 @@
+"""From the bytes of a chat request to a request that is known to be sound, or an error that names the field.
+
+Order of judgement and texts follow bigmodel.cn (api.md §3.2); what it leaves out, the field's name and index,
+is always there, because "messages is illegal" alone has cost its users days (api.md §11).
+"""
+
+import math
+import re
+from typing import Any, NoReturn
+
+import msgspec
+
+from openbigmodel.catalog import Model
+from openbigmodel.engines.translate import Generation
+from openbigmodel.errors import ApiError
+from openbigmodel.schemas.chat import ChatRequest, Message, ToolCall
+
+MAX_MESSAGES = 10_000
+MAX_TOOLS = 128
+MAX_STOPS = 4
+MAX_JSON_DEPTH = 64
+MAX_REQUEST_ID_CHARACTERS = 64
+MAX_USER_ID_CHARACTERS = 128
+
+_DECODE = msgspec.json.Decoder(ChatRequest).decode
+_FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PATH_IN_ERROR = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
+_MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
+_INT64_MAX = 2**63 - 1
+
+
+class Surface(msgspec.Struct, frozen=True):
+    """One of the bases under which chat is served, and how it differs (api.md §3.5, §3.7).
+
+    `coding`: the Coding Plan base renames models, keeps reasoning by default and lets thinking be switched off
+    on models that otherwise always think.
+    """
+
+    prefix: str
+    coding: bool = False
+
+
+def read_chat_request(body: bytes) -> ChatRequest:
+    """Decode a body. Raises ApiError 1210 (no JSON), 1213 (field missing) or 1214 (wrong type)."""
+    try:
+        return _DECODE(body)
+    except msgspec.ValidationError as error:
+        _raise_for_field(str(error))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
+        raise ApiError(
+            "1210",
+            detail_zh=f"请求体不是合法的JSON：{reason}",
+            detail_en=f"The request body is not valid JSON: {reason}",
+        ) from error
+
+
+def _raise_for_field(text: str) -> NoReturn:
+    """Turn the decoder's words into GLM's: which field, and what was expected there."""
+    match = _PATH_IN_ERROR.match(text)
+    assert match is not None
+    reason, path = match[1], (match[2] or "").lstrip(".")
+    missing = _MISSING_FIELD.search(reason)
+    if missing:
+        raise ApiError("1213", field=f"{path}.{missing[1]}" if path else missing[1])
+    raise ApiError("1214", field=path or "body", detail_zh=f"（{reason}）", detail_en=f"({reason})")
+
+
+def _illegal(field: str, zh: str, en: str) -> ApiError:
+    return ApiError("1214", field=field, detail_zh=zh, detail_en=en)
+
+
+def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> Generation:
+    """Judge what types cannot say and settle how to generate. Raises ApiError 1210, 1213 or 1214."""
+    if model.stream_only and not request.stream:
+        raise ApiError("1212", method="SYNC")
+    _check_messages(request.messages, model)
+    _check_tools(request)
+    _check_sampling(request)
+    _check_small_fields(request)
+    return Generation(
+        thinking=_thinking(request, model, surface),
+        thinking_default=model.thinking in ("dynamic", "always"),
+        clear_thinking=_clear_thinking(request, surface),
+        effort=model.efforts.get(request.reasoning_effort or ""),
+        max_tokens=_max_tokens(request, model),
+        max_tokens_asked=request.max_tokens is not None or request.max_completion_tokens is not None,
+        temperature=_temperature(request, model),
+        top_p=None
+        if request.do_sample is False
+        else request.top_p
+        if request.top_p is not None
+        else model.top_p,
+    )
+
+
+def _check_messages(messages: list[Message], model: Model) -> None:
+    if not messages:
+        raise _illegal("messages", "不能为空。", "It must not be empty.")
+    if len(messages) > MAX_MESSAGES:
+        raise _illegal("messages", f"不能超过{MAX_MESSAGES}条。", f"At most {MAX_MESSAGES} messages.")
+    asked = False
+    for index, message in enumerate(messages):
+        role = message.role
+        content = message.content
+        if role in ("user", "tool"):
+            asked = True
+        if content is None:
+            if role != "assistant" and role != "tool":
+                raise ApiError("1213", field=f"messages[{index}].content")
+        elif not isinstance(content, str):
+            _check_parts(index, message, model)
+        if message.tool_calls:
+            for position, call in enumerate(message.tool_calls):
+                _check_tool_call(f"messages[{index}].tool_calls[{position}]", call)
+    if not asked:
+        raise _illegal(
+            "messages", "至少需要一条role为user的消息。", "At least one message with role user is required."
+        )
+
+
+def _check_parts(index: int, message: Message, model: Model) -> None:
+    assert isinstance(message.content, list)
+    for position, part in enumerate(message.content):
+        field = f"messages[{index}].content[{position}]"
+        if part.type != "text":
+            raise ApiError(
+                "1210",
+                detail_zh=f"{field}.type 参数非法，模型{model.id}的取值范围 ['text']",
+                detail_en=f"{field}.type is invalid: model {model.id} takes only ['text']",
+            )
+        if part.text is None:
+            raise ApiError("1213", field=f"{field}.text")
+
+
+def _check_tool_call(field: str, call: ToolCall) -> None:
+    function = call.function
+    if function is None:
+        raise ApiError("1213", field=f"{field}.function")
+    if not function.name:
+        raise ApiError("1213", field=f"{field}.function.name")
+    arguments = function.arguments
+    if isinstance(arguments, dict):
+        _check_depth(f"{field}.function.arguments", arguments)
+    elif arguments:
+        try:
+            decoded = msgspec.json.decode(arguments)
+        except (msgspec.DecodeError, RecursionError):
+            decoded = None
+        # Chat templates take arguments apart, so an engine cannot do with anything but an object.
+        if not isinstance(decoded, dict):
+            raise _illegal(
+                f"{field}.function.arguments",
+                "必须是JSON对象的字符串。",
+                "It must be the text of a JSON object.",
+            )
+        _check_depth(f"{field}.function.arguments", decoded)
+
+
+def _check_tools(request: ChatRequest) -> None:
+    tools = request.tools
+    if not tools:
+        return
+    if len(tools) > MAX_TOOLS:
+        raise _illegal("tools", f"不能超过{MAX_TOOLS}个。", f"At most {MAX_TOOLS} tools.")
+    for index, tool in enumerate(tools):
+        field = f"tools[{index}]"
+        kind = tool.get("type")
+        if not isinstance(kind, str) or not kind:
+            raise ApiError("1213", field=f"{field}.type")
+        if kind != "function":
+            continue
+        function = tool.get("function")
+        if not isinstance(function, dict):
+            raise ApiError("1213", field=f"{field}.function")
+        name = function.get("name")
+        if not isinstance(name, str) or not _FUNCTION_NAME.fullmatch(name):
+            raise _illegal(
+                f"{field}.function.name",
+                "只能包含字母、数字、下划线和连字符，最长64个字符。",
+                "Letters, digits, underscore and hyphen only, 64 characters at most.",
+            )
+        parameters = function.get("parameters")
+        if parameters is not None and not isinstance(parameters, dict):
+            raise _illegal(
+                f"{field}.function.parameters", "必须是JSON Schema对象。", "It must be a JSON Schema object."
+            )
+        _check_depth(field, tool)
+    if isinstance(request.tool_choice, dict):
+        function = request.tool_choice.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise ApiError("1213", field="tool_choice.function.name")
+
+
+def _check_depth(field: str, value: Any) -> None:
+    """Nesting is bounded before anything recursive, ours or an engine's, walks it. Big numbers would overflow."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, int) and not -_INT64_MAX <= item <= _INT64_MAX:
+                raise _illegal(field, "整数超出64位范围。", "An integer is beyond 64 bits.")
+        if not below:
+            return
+        level = below
+    raise _illegal(field, f"嵌套超过{MAX_JSON_DEPTH}层。", f"Nested more than {MAX_JSON_DEPTH} levels deep.")
+
+
+def _check_sampling(request: ChatRequest) -> None:
+    temperature, top_p = request.temperature, request.top_p
+    if temperature is not None and not 0.0 <= temperature <= 1.0:
+        raise _illegal("temperature", "取值范围[0.0,1.0]。", "Range [0.0,1.0].")
+    if top_p is not None and not 0.01 <= top_p <= 1.0:
+        raise _illegal("top_p", "取值范围[0.01,1.0]。", "Range [0.01,1.0].")
+    if request.seed is not None and not -_INT64_MAX <= request.seed <= _INT64_MAX:
+        raise _illegal("seed", "整数超出64位范围。", "An integer is beyond 64 bits.")
+
+
+def _check_small_fields(request: ChatRequest) -> None:
+    stop = request.stop
+    if isinstance(stop, list) and len(stop) > MAX_STOPS:
+        raise _illegal("stop", f"最多{MAX_STOPS}个停止词。", f"At most {MAX_STOPS} stop words.")
+    if request.request_id is not None and not 1 <= len(str(request.request_id)) <= MAX_REQUEST_ID_CHARACTERS:
+        raise _illegal(
+            "request_id",
+            f"长度为6至{MAX_REQUEST_ID_CHARACTERS}个字符。",
+            f"6 to {MAX_REQUEST_ID_CHARACTERS} characters.",
+        )
+    if request.user_id is not None and len(str(request.user_id)) > MAX_USER_ID_CHARACTERS:
+        raise _illegal(
+            "user_id",
+            f"长度为6至{MAX_USER_ID_CHARACTERS}个字符。",
+            f"6 to {MAX_USER_ID_CHARACTERS} characters.",
+        )
+    wanted = request.response_format
+    if wanted is not None and wanted.json_schema is not None:
+        _check_depth("response_format.json_schema", wanted.json_schema)
+
+
+def _thinking(request: ChatRequest, model: Model, surface: Surface) -> bool | None:
+    """Whether to think; None when the model has no such switch, or the caller left it to the model."""
+    wanted = request.thinking.type if request.thinking is not None else None
+    if model.thinking in ("none", "in_content"):
+        return None
+    if model.thinking == "always" and not surface.coding:
+        effort = request.reasoning_effort
+        if wanted == "disabled" or (effort is not None and effort not in model.efforts):
+            raise ApiError(
+                "1210",
+                detail_zh="该模型始终思考，不支持关闭思考；请使用 low、high 或 max。",
+                detail_en="This model always engages in thinking and cannot be disabled; please use low, high, or max",
+            )
+        return True
+    return None if wanted is None else wanted == "enabled"
+
+
+def _clear_thinking(request: ChatRequest, surface: Surface) -> bool:
+    asked = request.thinking.clear_thinking if request.thinking is not None else None
+    return not surface.coding if asked is None else asked
+
+
+def _max_tokens(request: ChatRequest, model: Model) -> int:
+    field = "max_tokens"
+    asked = request.max_tokens
+    if asked is None and request.max_completion_tokens is not None:
+        field, asked = "max_completion_tokens", request.max_completion_tokens
+    if asked is None:
+        return model.default_max_tokens
+    if not math.isfinite(asked) or asked != int(asked) or not 1 <= asked <= model.max_tokens:
+        raise ApiError(
+            "1210",
+            detail_zh=f"{field}参数非法：限制数值范围[1,{model.max_tokens}]",
+            detail_en=f"{field} is invalid: the range is [1,{model.max_tokens}]",
+        )
+    return int(asked)
+
+
+def _temperature(request: ChatRequest, model: Model) -> float | None:
+    if request.do_sample is False:
+        return 0.0
+    return model.temperature if request.temperature is None else request.temperature

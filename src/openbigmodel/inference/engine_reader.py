@@ -1,0 +1,170 @@
+"""Reads an OpenAI-compatible engine's answer, a stream or one body, and tells a ReplyWriter; bytes in, no I/O.
+
+It also counts: what the engine's final usage says, or, when that never comes, what was seen to be produced.
+An answer has ended well when the engine gave a finish reason; `[DONE]` without one is a death.
+"""
+
+import msgspec
+
+from openbigmodel.billing.usage import Usage
+from openbigmodel.inference.reply import ReplyWriter
+from openbigmodel.schemas.engine import Delta, EngineReply, EngineUsage, Timings
+from openbigmodel.sse import EventParser, EventTooLarge
+
+_DECODE = msgspec.json.Decoder(EngineReply).decode
+_MAX_TOOL_CALLS = 128
+
+# Engines' words for why they stopped, in GLM's (api.md §3.3).
+_FINISH_REASONS = {
+    "stop": "stop",
+    "eos": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "sensitive",
+    "sensitive": "sensitive",
+    "abort": "network_error",
+    "error": "network_error",
+    "network_error": "network_error",
+    "model_context_window_exceeded": "model_context_window_exceeded",
+}
+
+
+class EngineProtocolError(Exception):
+    """The engine answered with something that is no chat completion, or reported an error in mid-answer."""
+
+
+class EngineReader:
+    """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped."""
+
+    def __init__(self, writer: ReplyWriter) -> None:
+        self._writer = writer
+        self._events = EventParser()
+        self._usage: EngineUsage | None = None
+        self._timings: Timings | None = None
+        self._reasoning_tokens_seen = 0
+        self._deltas = 0
+        self._reasoning_deltas = 0
+        self._reasoning_characters = 0
+        self._characters = 0
+        self._calls = 0
+        self.finish_reason: str | None = None
+        self.done = False
+
+    @property
+    def produced(self) -> bool:
+        """Whether the model has produced anything at all."""
+        return self._deltas > 0
+
+    def feed_stream(self, data: bytes) -> None:
+        """Bytes of an event stream. Raises EngineProtocolError."""
+        try:
+            events = self._events.feed(data)
+        except EventTooLarge as error:
+            raise EngineProtocolError(str(error)) from error
+        for event in events:
+            if event == b"[DONE]":
+                self.done = True
+            elif not self.done:
+                self._reply(event)
+
+    def feed_body(self, body: bytes) -> None:
+        """A complete answer. Raises EngineProtocolError."""
+        self._reply(body)
+        self.done = True
+
+    def _reply(self, data: bytes) -> None:
+        try:
+            reply = _DECODE(data)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise EngineProtocolError(f"not a chat completion: {error}") from error
+        if reply.error is not None:
+            raise EngineProtocolError(f"error in mid-answer: {reply.error!s:.200}")
+        if reply.usage is not None:
+            self._usage = reply.usage
+        if reply.timings is not None:
+            self._timings = reply.timings
+        if not reply.choices:
+            return
+        choice = reply.choices[0]
+        delta = choice.delta or choice.message
+        if delta is not None:
+            self._delta(delta)
+        if choice.finish_reason:
+            self.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+
+    def _delta(self, delta: Delta) -> None:
+        reasoning = delta.reasoning_content or delta.reasoning
+        if reasoning:
+            self._deltas += 1
+            self._reasoning_deltas += 1
+            self._reasoning_characters += len(reasoning)
+            if self._timings is not None:
+                self._reasoning_tokens_seen = self._timings.predicted_n
+            self._writer.reasoning(reasoning)
+        if delta.content:
+            self._deltas += 1
+            self._characters += len(delta.content)
+            self._writer.content(delta.content)
+        if delta.tool_calls:
+            self._tool_calls(delta)
+
+    def _tool_calls(self, delta: Delta) -> None:
+        assert delta.tool_calls is not None
+        self._deltas += 1
+        for position, call in enumerate(delta.tool_calls):
+            index = position if call.index is None else call.index
+            if call.function is None:
+                continue
+            # An index out of step would have the writer invent calls that nobody made.
+            if not 0 <= index <= self._calls or index >= _MAX_TOOL_CALLS:
+                raise EngineProtocolError(f"tool call with index {index} after {self._calls} calls")
+            self._calls = max(self._calls, index + 1)
+            self._characters += len(call.function.arguments or "")
+            self._writer.tool_call(index, call.function.name, call.function.arguments or "")
+
+    def ended_well(self) -> bool:
+        """Whether the answer is whole. A finish reason is enough: some engines omit `[DONE]`."""
+        if self.finish_reason == "stop" and self._calls:
+            self.finish_reason = "tool_calls"
+        return self.finish_reason is not None and self.finish_reason != "network_error"
+
+    def usage(self) -> Usage:
+        """The engine's final counts, or the best that is known so far."""
+        final, timings = self._usage, self._timings
+        if final is not None and final.completion_tokens is not None:
+            completion = final.completion_tokens
+            prompt = final.prompt_tokens or 0
+            details = final.prompt_tokens_details
+            cached = (details.cached_tokens or 0) if details else 0
+            measured = True
+        else:
+            completion = timings.predicted_n if timings else self._deltas
+            prompt = timings.prompt_n + timings.cache_n if timings else 0
+            cached = timings.cache_n if timings else 0
+            measured = False
+        prompt, completion = max(prompt, 0), max(completion, 0)
+        return Usage(
+            prompt_tokens=prompt,
+            cached_tokens=min(max(cached, 0), prompt),
+            completion_tokens=completion,
+            reasoning_tokens=min(self._reasoning_tokens(final, completion), completion),
+            measured=measured,
+        )
+
+    def _reasoning_tokens(self, final: EngineUsage | None, completion: int) -> int:
+        """The engine's count where it has one; else what was seen; else the share of the text."""
+        if final is not None:
+            details = final.completion_tokens_details
+            said = details.reasoning_tokens if details else None
+            said = final.reasoning_tokens if said is None else said
+            if said is not None:
+                return max(said, 0)
+        if self._reasoning_tokens_seen:
+            return self._reasoning_tokens_seen
+        if not self._reasoning_deltas:
+            return 0
+        if self._reasoning_deltas > 1:
+            return self._reasoning_deltas
+        characters = self._reasoning_characters + self._characters
+        return round(completion * self._reasoning_characters / characters)

@@ -1,0 +1,464 @@
+"""One chat request: admit → route → relay → settle. The page to read.
+
+A request comes through some door (the edge's hot route, the ASGI app, later a job) that knows who asks and
+gives a sink. Nothing here awaits: each step is a plain call, and what takes time calls back, because a task per
+request would cost more than the work. All of it runs on the event loop.
+
+What holds at every exit, good or bad: the sink is answered exactly once, the place in flight is given back
+exactly once, the usage is written exactly once and durably *before* the caller sees the end of the answer, and
+an engine that works for nobody is stopped.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from openbigmodel.auth.api_keys import Principal
+from openbigmodel.billing.store import UsageLine
+from openbigmodel.billing.usage import Usage
+from openbigmodel.engines.engine_errors import error_of_engine
+from openbigmodel.engines.registry import Call, Registry, Route
+from openbigmodel.engines.translate import Generation, to_openai
+from openbigmodel.errors import ApiError, Language, error_headers, render_error
+from openbigmodel.ids import IdSource
+from openbigmodel.inference.chat_request import Surface, check_chat_request, read_chat_request
+from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
+from openbigmodel.inference.reply import BodyWriter, ReplyHead, StreamWriter
+from openbigmodel.limits import InFlight
+from openbigmodel.schemas.chat import ChatRequest
+from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
+
+JSON = b"application/json; charset=UTF-8"
+EVENT_STREAM = b"text/event-stream;charset=UTF-8"
+
+# An engine that says nothing for so long is taken for dead. Prompts of a million tokens take minutes to read.
+FIRST_TOKEN_TIMEOUT_S = 600.0
+BETWEEN_TOKENS_TIMEOUT_S = 120.0
+_SWEEP_INTERVAL_S = 1.0
+
+MAX_ENGINE_BODY_BYTES = 64 * 1024 * 1024
+_MAX_ERROR_BODY_BYTES = 64 * 1024
+
+
+class Sink(Protocol):
+    """Where the answer goes. Calls after the client has left are ignored."""
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """A whole response; `headers` are ready lines."""
+
+    def start(self, headers: bytes) -> None:
+        """Begin a stream with status 200."""
+
+    def write(self, data: bytes) -> None:
+        """More of the stream."""
+
+    def end(self, data: bytes = b"") -> None:
+        """The last of the stream."""
+
+    def abort(self) -> None:
+        """Break off, so that nobody takes what was sent for the whole."""
+
+
+class Settlement(Protocol):
+    """Where usage is written."""
+
+    def record(self, line: UsageLine, done: Callable[[BaseException | None], None]) -> None:
+        """Write durably, then call `done` on the event loop."""
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Who asks, where, and in which language errors are told."""
+
+    principal: Principal
+    surface: Surface
+    path: str
+    language: Language
+
+
+class Pipeline:
+    """Everything that a request passes, and all requests under way."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        in_flight: InFlight,
+        settlement: Settlement,
+        request_log: RequestLog,
+        metrics: Metrics,
+        ids: IdSource,
+        now_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.registry = registry
+        self.in_flight = in_flight
+        self.settlement = settlement
+        self.request_log = request_log
+        self.metrics = metrics
+        self.ids = ids
+        self.now_s = now_s
+        self.monotonic_s = monotonic_s
+        self.exchanges: set[ChatExchange] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def chat(self, body: bytes, caller: Caller, sink: Sink) -> "ChatExchange | None":
+        """Begin a chat request; None when it was refused, which the sink then has been told."""
+        exchange = ChatExchange(self, caller, sink)
+        try:
+            exchange.begin(body)
+        except ApiError as error:
+            exchange.refuse(error)
+            return None
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
+        return exchange
+
+    def _sweep(self) -> None:
+        now_s = self.monotonic_s()
+        for exchange in list(self.exchanges):
+            exchange.check_deadline(now_s)
+        self._sweeper = None
+        if self.exchanges:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
+
+    def cut_all(self) -> None:
+        """End every request now, as if its engine had died; used when the platform stops."""
+        for exchange in list(self.exchanges):
+            exchange.engine_failed("the platform is stopping")
+
+
+class ChatExchange:
+    """One chat request on its way. Consumes an engine's response, feeds a sink."""
+
+    __slots__ = (
+        "_body_parts",
+        "_call",
+        "_caller",
+        "_detail",
+        "_engine_status",
+        "_engine_streams",
+        "_first_token_s",
+        "_heard_s",
+        "_id",
+        "_over",
+        "_paused",
+        "_pipeline",
+        "_reader",
+        "_request_id",
+        "_route",
+        "_sink",
+        "_size",
+        "_started_s",
+        "_stream_open",
+        "_streaming",
+        "_writer",
+    )
+
+    _reader: EngineReader
+    _writer: StreamWriter | BodyWriter
+    _request_id: str
+
+    def __init__(self, pipeline: Pipeline, caller: Caller, sink: Sink) -> None:
+        self._pipeline = pipeline
+        self._caller = caller
+        self._sink = sink
+        self._id = pipeline.ids.request_id()
+        self._request_id = ""
+        self._started_s = self._heard_s = pipeline.monotonic_s()
+        self._first_token_s: float | None = None
+        self._route: Route | None = None
+        self._call: Call | None = None
+        self._engine_status = 0
+        self._engine_streams = False
+        self._streaming = False
+        self._stream_open = False
+        self._paused = False
+        self._over = False
+        self._size = 0
+        self._body_parts: list[bytes] = []
+        self._detail = ""
+
+    # admit and route
+
+    def begin(self, body: bytes) -> None:
+        """Everything up to the question to the engine. Raises ApiError, and then holds nothing."""
+        pipeline, caller = self._pipeline, self._caller
+        request = read_chat_request(body)
+        self._request_id = self._id if request.request_id is None else str(request.request_id)
+        self._streaming = bool(request.stream)
+        route = self._route = self._find_route(request.model)
+        generation = check_chat_request(request, route.model, caller.surface)
+        pipeline.in_flight.enter(
+            caller.principal.account_id, route.model.id, unlimited=caller.principal.operator
+        )
+        pipeline.exchanges.add(self)
+        self._ask(request, route, generation)
+
+    def _find_route(self, model_id: str) -> Route:
+        registry = self._pipeline.registry
+        route = registry.route(model_id)
+        if route is None:
+            raise ApiError("1211")
+        if self._caller.surface.coding and route.model.coding is not None:
+            # The Coding Plan base answers older ids with their successors, where it has them (api.md §3.7).
+            return registry.route(route.model.coding) or route
+        return route
+
+    def _ask(self, request: ChatRequest, route: Route, generation: Generation) -> None:
+        pipeline = self._pipeline
+        remapped = self._caller.surface.coding and route.model.id.lower() != request.model.lower()
+        head = ReplyHead(
+            id=self._id,
+            request_id=self._request_id,
+            created=int(pipeline.now_s()),
+            model=route.model.id if remapped else request.model,
+            shows_cached_tokens=route.model.cached_tokens,
+            shows_reasoning_tokens=route.model.reasoning_tokens == "always"
+            or (route.model.reasoning_tokens == "thinking" and generation.thinking is not False),
+        )
+        first_call = pipeline.ids.tool_call_number() if request.tools else 0
+        if self._streaming:
+            self._writer = StreamWriter(head, first_call, tool_stream=bool(request.tool_stream))
+        else:
+            self._writer = BodyWriter(head, first_call)
+        self._reader = EngineReader(self._writer)
+        profile = route.engine.profile
+        self._engine_streams = self._streaming or profile.always_stream
+        body = to_openai(request, route.target, generation, profile)
+        self._call = route.engine.post("/chat/completions", body, self)
+
+    # relay: what the engine says
+
+    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """The engine has begun to answer."""
+        self._engine_status = status
+        self._heard_s = self._pipeline.monotonic_s()
+
+    def engine_data(self, data: bytes) -> None:
+        """Part of the engine's answer."""
+        if self._over:
+            return
+        self._heard_s = self._pipeline.monotonic_s()
+        if self._engine_status != 200 or not self._engine_streams:
+            self._keep(data)
+            return
+        try:
+            self._reader.feed_stream(data)
+        except EngineProtocolError as error:
+            self.engine_failed(str(error))
+            return
+        if self._first_token_s is None and self._reader.produced:
+            self._first_token_s = self._heard_s
+        ready = self._writer.take()
+        if self._reader.done:
+            self._finish(ready)
+        elif ready:
+            self._send(ready)
+
+    def _keep(self, data: bytes) -> None:
+        self._size += len(data)
+        limit = MAX_ENGINE_BODY_BYTES if self._engine_status == 200 else _MAX_ERROR_BODY_BYTES
+        if self._size <= limit:
+            self._body_parts.append(data)
+        elif self._engine_status == 200:
+            self.engine_failed(f"an answer of more than {limit} bytes")
+
+    def _send(self, data: bytes) -> None:
+        if not self._stream_open:
+            self._stream_open = True
+            self._sink.start(self._headers(EVENT_STREAM))
+        self._sink.write(data)
+
+    def engine_ended(self) -> None:
+        """The engine's answer is complete, as far as HTTP can tell."""
+        self._call = None
+        if self._over:
+            return
+        if self._engine_status != 200:
+            body = b"".join(self._body_parts)
+            self._detail = f"engine answered {self._engine_status}: {body[:200].decode('utf-8', 'replace')}"
+            self._settle_refused(error_of_engine(self._engine_status, body, self._id))
+            return
+        if not self._engine_streams:
+            try:
+                self._reader.feed_body(b"".join(self._body_parts))
+            except EngineProtocolError as error:
+                self.engine_failed(str(error))
+                return
+        self._finish(b"")
+
+    def engine_failed(self, reason: str) -> None:
+        """The engine died, or speaks nonsense."""
+        if self._over:
+            return
+        self._detail = reason
+        self._finish(b"", died=True)
+
+    # settle: how it ends
+
+    def _finish(self, ready: bytes, *, died: bool = False) -> None:
+        """The engine will say no more. A death before the caller has seen anything is an ordinary error."""
+        if died or not self._reader.ended_well():
+            if not self._stream_open and not (self._streaming and self._reader.produced):
+                self._detail = self._detail or "the engine ended its answer without a finish reason"
+                self._settle_refused(ApiError("1234", error_id=self._id))
+                return
+            finish_reason = "network_error"
+        else:
+            assert self._reader.finish_reason is not None
+            finish_reason = self._reader.finish_reason
+        usage = self._reader.usage()
+        last = ready + self._writer.finish(finish_reason, usage)
+        self._settle(usage, finish_reason, lambda failed: self._deliver(last, usage, finish_reason, failed=failed))
+
+    def _settle_refused(self, error: ApiError) -> None:
+        """Nothing was delivered: the usage line says so, and the caller gets an error."""
+        self._settle(Usage(), "", lambda _failed: self._answer_error(error), code=error.code)
+
+    def client_left(self) -> None:
+        """The client is gone: stop the engine, keep what it produced on record."""
+        if self._over:
+            return
+        usage = self._reader.usage()
+        self._settle(
+            usage,
+            "client_left",
+            lambda _failed: self._record(200 if self._stream_open else 499, usage, client_left=True),
+        )
+
+    def _settle(
+        self, usage: Usage, finish_reason: str, then: Callable[[bool], None], code: str = ""
+    ) -> None:
+        """Write the usage; `then` is told whether that failed, and is called once it is durable."""
+        assert not self._over, "settled twice"
+        assert self._route is not None
+        self._over = True
+        if self._call is not None and not self._reader.done:
+            self._call.cancel()
+            self._call = None
+        principal = self._caller.principal
+        ended_ms = int(self._pipeline.now_s() * 1000)
+        line = UsageLine(
+            request_id=self._request_id,
+            account_id=principal.account_id,
+            api_key_id=principal.api_key_id,
+            model=self._route.model.id,
+            engine=self._route.engine.name,
+            usage=usage,
+            finish_reason=finish_reason,
+            code=code,
+            started_ms=ended_ms - int((self._pipeline.monotonic_s() - self._started_s) * 1000),
+            ended_ms=ended_ms,
+        )
+
+        def settled(error: BaseException | None) -> None:
+            if error is not None:
+                self._detail = f"{self._detail} usage not written: {error}".strip()
+            self._release()
+            then(error is not None)
+
+        try:
+            self._pipeline.settlement.record(line, settled)
+        except Exception as error:  # noqa: BLE001  a full queue or a closed database must not leave the place taken
+            settled(error)
+
+    def _release(self) -> None:
+        assert self._route is not None
+        self._pipeline.exchanges.discard(self)
+        self._pipeline.in_flight.leave(self._caller.principal.account_id, self._route.model.id)
+        if self._call is not None:
+            # The engine said [DONE] but has not ended its response by now: do not wait for it.
+            self._call.cancel()
+            self._call = None
+
+    def _deliver(self, last: bytes, usage: Usage, finish_reason: str, *, failed: bool) -> None:
+        """The usage is durable, so the end of the answer may be seen."""
+        if failed and not self._stream_open:
+            self._answer_error(ApiError("1230"))
+            return
+        if failed:
+            # An answer whose usage is lost must not look complete.
+            self._sink.abort()
+        elif not self._streaming:
+            self._sink.respond(200, self._headers(JSON), last)
+        elif self._stream_open:
+            self._sink.end(last)
+        else:
+            self._stream_open = True
+            self._sink.start(self._headers(EVENT_STREAM))
+            self._sink.end(last)
+        self._record(200, usage, finish_reason=finish_reason)
+
+    # answers that are errors
+
+    def refuse(self, error: ApiError) -> None:
+        """Answer a request that was never begun."""
+        self._over = True
+        if self._route is not None and self in self._pipeline.exchanges:
+            self._release()
+        self._answer_error(error)
+
+    def _answer_error(self, error: ApiError) -> None:
+        headers = self._headers(JSON) + b"".join(b"%b: %b\r\n" % header for header in error_headers(error))
+        self._sink.respond(error.status, headers, render_error(error, self._caller.language))
+        self._record(error.status, Usage(), code=error.code)
+
+    def _headers(self, content_type: bytes) -> bytes:
+        engine = b"x-bigmodel-engine: %b\r\n" % self._route.engine.name.encode() if self._route else b""
+        return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)
+
+    def _record(
+        self, status: int, usage: Usage, *, code: str = "", finish_reason: str = "", client_left: bool = False
+    ) -> None:
+        pipeline, principal, route = self._pipeline, self._caller.principal, self._route
+        now_s = pipeline.monotonic_s()
+        record = RequestRecord(
+            time=timestamp(pipeline.now_s()),
+            id=self._id,
+            request_id="" if self._request_id == self._id else self._request_id,
+            path=self._caller.path,
+            status=status,
+            account=principal.account_id,
+            api_key=principal.api_key_id,
+            model=route.model.id if route else "",
+            engine=route.engine.name if route else "",
+            stream=self._streaming,
+            code=code,
+            finish_reason=finish_reason,
+            client_left=client_left,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            first_token_ms=None
+            if self._first_token_s is None
+            else round((self._first_token_s - self._started_s) * 1000),
+            duration_ms=round((now_s - self._started_s) * 1000),
+            detail=self._detail,
+        )
+        pipeline.request_log.write(record)
+        pipeline.metrics.count(record, route.model.id if route else "unknown")
+
+    # the client's pace, and the engine's
+
+    def pause(self) -> None:
+        """The client reads too slowly: let the engine wait."""
+        self._paused = True
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        self._paused = False
+        self._heard_s = self._pipeline.monotonic_s()
+        if self._call is not None:
+            self._call.resume()
+
+    def check_deadline(self, now_s: float) -> None:
+        """Give up on an engine that has gone silent."""
+        limit_s = BETWEEN_TOKENS_TIMEOUT_S if self._first_token_s is not None else FIRST_TOKEN_TIMEOUT_S
+        if not self._over and not self._paused and now_s - self._heard_s > limit_s:
+            self.engine_failed(f"no word from the engine for {limit_s:.0f} s")

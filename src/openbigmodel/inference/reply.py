@@ -1,0 +1,217 @@
+"""The reply as the caller reads it: chunks of a stream or one body; bytes out, no I/O.
+
+Shapes and key orders are those of bigmodel.cn (api.md §3.3, §3.6): every delta repeats the role, reasoning and
+content never share one, `finish_reason` is absent until the last chunk, which alone carries the usage.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from openbigmodel.billing.usage import Usage
+from openbigmodel.ids import tool_call_id
+from openbigmodel.schemas.chat import CachedTokens, ReasoningTokens, ReplyFunction, ReplyToolCall, ReplyUsage
+from openbigmodel.sse import escape_separators, has_separator
+
+_ENCODE = msgspec.json.Encoder().encode
+_ENCODE_SORTED = msgspec.json.Encoder(order="deterministic").encode
+DONE = b"data: [DONE]\n\n"
+
+
+class ReplyHead(msgspec.Struct, frozen=True, gc=False):
+    """What all chunks of a reply share. `created` is Unix seconds.
+
+    The two flags say which usage details the model's replies carry (api.md §3.3).
+    """
+
+    id: str
+    request_id: str
+    created: int
+    model: str
+    shows_cached_tokens: bool = True
+    shows_reasoning_tokens: bool = True
+
+
+class ReplyWriter(Protocol):
+    """Takes what the engine says, gives what the caller gets."""
+
+    def reasoning(self, text: str) -> None:
+        """More of the reasoning."""
+
+    def content(self, text: str) -> None:
+        """More of the answer."""
+
+    def tool_call(self, index: int, name: str | None, arguments: str) -> None:
+        """More of the call with this index; the name comes with its first piece."""
+
+    def take(self) -> bytes:
+        """What can be sent now."""
+
+    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+        """The end of the reply."""
+
+
+class _Call:
+    """A tool call that is being put together."""
+
+    __slots__ = ("name", "pieces")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pieces: list[str] = []
+
+    def arguments(self) -> str:
+        """The JSON text; `{}` for a call without arguments, which clients parse unseen."""
+        return "".join(self.pieces).strip() or "{}"
+
+
+class StreamWriter:
+    """Server-sent events. With `tool_stream`, arguments go out as they come; else each call goes out whole."""
+
+    def __init__(self, head: ReplyHead, first_call: int, *, tool_stream: bool) -> None:
+        self._head = head
+        self._first_call = first_call
+        self._tool_stream = tool_stream
+        self._calls: list[_Call] = []
+        self._pending: list[bytes] = []
+        self._prefix = (
+            b'data: {"id":%b,"created":%d,"object":"chat.completion.chunk","model":%b,"choices":[{"index":0,'
+            % (_ENCODE(head.id), head.created, escape_separators(_ENCODE(head.model)))
+        )
+
+    def reasoning(self, text: str) -> None:
+        """A chunk of reasoning."""
+        self._text(b'"delta":{"role":"assistant","reasoning_content":', text)
+
+    def content(self, text: str) -> None:
+        """A chunk of the answer."""
+        self._text(b'"delta":{"role":"assistant","content":', text)
+
+    def _text(self, key: bytes, text: str) -> None:
+        encoded = _ENCODE(text)
+        if has_separator(text):
+            encoded = escape_separators(encoded)
+        self._pending.append(b"%b%b%b}}]}\n\n" % (self._prefix, key, encoded))
+
+    def tool_call(self, index: int, name: str | None, arguments: str) -> None:
+        """A fragment of a call, or nothing until the call is complete."""
+        while index >= len(self._calls):
+            self._flush_last_call()
+            self._calls.append(_Call(name or ""))
+        call = self._calls[index]
+        if arguments:
+            call.pieces.append(arguments)
+        if self._tool_stream and (arguments or name):
+            self._emit_call(index, arguments)
+
+    def _flush_last_call(self) -> None:
+        """The next call begins, or the reply ends: the last one is complete."""
+        if not self._calls:
+            return
+        index, call = len(self._calls) - 1, self._calls[-1]
+        if not self._tool_stream:
+            self._emit_call(index, call.arguments())
+        elif not "".join(call.pieces).strip():
+            self._emit_call(index, "{}")
+
+    def _emit_call(self, index: int, arguments: str) -> None:
+        entry = ReplyToolCall(
+            index=index,
+            id=tool_call_id(self._first_call, index),
+            type="function",
+            function=ReplyFunction(self._calls[index].name, arguments),
+        )
+        encoded = escape_separators(_ENCODE([entry]))
+        self._pending.append(
+            b'%b"delta":{"role":"assistant","tool_calls":%b}}]}\n\n' % (self._prefix, encoded)
+        )
+
+    def take(self) -> bytes:
+        """The events that became ready, in one piece."""
+        pending = self._pending
+        if not pending:
+            return b""
+        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        pending.clear()
+        return data
+
+    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+        """What was held back, the one final chunk with reason and usage, and `[DONE]`."""
+        self._flush_last_call()
+        final = b'%b"finish_reason":%b,"delta":{"role":"assistant","content":""}}],"usage":%b}\n\n' % (
+            self._prefix,
+            _ENCODE(finish_reason),
+            _ENCODE(reply_usage(self._head, usage)),
+        )
+        return self.take() + final + DONE
+
+
+class BodyWriter:
+    """One JSON body, its keys in alphabetical order."""
+
+    def __init__(self, head: ReplyHead, first_call: int) -> None:
+        self._head = head
+        self._first_call = first_call
+        self._reasoning: list[str] = []
+        self._content: list[str] = []
+        self._calls: list[_Call] = []
+
+    def reasoning(self, text: str) -> None:
+        """More of the reasoning."""
+        self._reasoning.append(text)
+
+    def content(self, text: str) -> None:
+        """More of the answer."""
+        self._content.append(text)
+
+    def tool_call(self, index: int, name: str | None, arguments: str) -> None:
+        """More of a call."""
+        while index >= len(self._calls):
+            self._calls.append(_Call(name or ""))
+        if arguments:
+            self._calls[index].pieces.append(arguments)
+
+    def take(self) -> bytes:
+        """Nothing: a body goes out in one piece."""
+        return b""
+
+    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+        """The body."""
+        head = self._head
+        message: dict[str, object] = {"content": "".join(self._content), "role": "assistant"}
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if self._calls:
+            # Unlike OpenAI's, these carry their index outside streams too (api.md §3.3).
+            message["tool_calls"] = [
+                {
+                    "function": {"arguments": call.arguments(), "name": call.name},
+                    "id": tool_call_id(self._first_call, index),
+                    "index": index,
+                    "type": "function",
+                }
+                for index, call in enumerate(self._calls)
+            ]
+        body = {
+            "choices": [{"finish_reason": finish_reason, "index": 0, "message": message}],
+            "created": head.created,
+            "id": head.id,
+            "model": head.model,
+            "object": "chat.completion",
+            "request_id": head.request_id,
+            "usage": msgspec.to_builtins(reply_usage(head, usage)),
+        }
+        return _ENCODE_SORTED(body)
+
+
+def reply_usage(head: ReplyHead, usage: Usage) -> ReplyUsage:
+    """The usage object of a reply."""
+    return ReplyUsage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        prompt_tokens_details=CachedTokens(usage.cached_tokens) if head.shows_cached_tokens else None,
+        completion_tokens_details=ReasoningTokens(usage.reasoning_tokens)
+        if head.shows_reasoning_tokens
+        else None,
+    )

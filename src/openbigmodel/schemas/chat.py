@@ -1,0 +1,120 @@
+"""Chat completions on the wire: the request of a caller and the reply of a caller (api.md §3).
+
+Unknown fields are ignored and null means absent, as on bigmodel.cn. What the types cannot say (ranges, which
+fields go together) is said in `inference/chat_request.py`.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class Thinking(msgspec.Struct, gc=False):
+    """Whether the model reasons before it answers (api.md §3.5)."""
+
+    type: Literal["enabled", "disabled"] | None = None
+    clear_thinking: bool | None = None
+
+
+class FunctionCall(msgspec.Struct, gc=False):
+    """A call that the model made. `arguments` is a JSON text; some clients send the object itself."""
+
+    name: str
+    arguments: str | dict[str, Any] | None = None
+
+
+class ToolCall(msgspec.Struct, gc=False):
+    """One entry of an assistant message's `tool_calls`."""
+
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCall | None = None
+
+
+class ContentPart(msgspec.Struct, gc=False):
+    """One part of a message whose content is a list."""
+
+    type: str
+    text: str | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """One message of the conversation. `developer` is what newer OpenAI clients call `system`."""
+
+    role: Literal["system", "user", "assistant", "tool", "developer"]
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class ResponseFormat(msgspec.Struct, gc=False):
+    """Free text, any JSON object, or JSON of a given schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: dict[str, Any] | None = None
+
+
+class ChatRequest(msgspec.Struct, gc=False):
+    """The body of `POST …/chat/completions` (api.md §3.1)."""
+
+    model: str
+    messages: list[Message]
+    stream: bool | None = None
+    thinking: Thinking | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | float | None = None
+    max_completion_tokens: int | float | None = None
+    stop: str | list[str] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    tool_stream: bool | None = None
+    response_format: ResponseFormat | None = None
+    # The official SDK's own tests send a float (api.md §3.1).
+    request_id: str | int | float | None = None
+    user_id: str | int | float | None = None
+    seed: int | None = None
+
+
+class CachedTokens(msgspec.Struct, gc=False):
+    """Part of the prompt that came from the engine's prefix cache."""
+
+    cached_tokens: int
+
+
+class ReasoningTokens(msgspec.Struct, gc=False):
+    """Part of the completion that was reasoning."""
+
+    reasoning_tokens: int
+
+
+class ReplyUsage(msgspec.Struct, gc=False, omit_defaults=True):
+    """Token counts as callers see them; the details are missing for some models (api.md §3.3)."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens | None = None
+    completion_tokens_details: ReasoningTokens | None = None
+
+
+class ReplyFunction(msgspec.Struct, gc=False):
+    """Keys in the order of a stream chunk; the non-stream body is sorted when it is written."""
+
+    name: str
+    arguments: str
+
+
+class ReplyToolCall(msgspec.Struct, gc=False):
+    """A tool call towards the caller. Each field is a string in every fragment: clients insist (api.md §3.6)."""
+
+    index: int
+    id: str
+    type: str
+    function: ReplyFunction

@@ -1,0 +1,303 @@
+"""Every setting: its type, its bounds, its default and its help; `loader.py` fills them.
+
+The help in each field is the only copy: `--help` and the settings reference are made from it. Everything is
+frozen. Secrets are wrapped, and nothing that prints a setting shows them.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Text = Annotated[str, Meta(min_length=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+DOWNLOAD_PREFIXES = ("hf:", "modelscope:")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the text is for the person who wrote them."""
+
+
+class Secret:
+    """A credential. `reveal()` is the only way to its text, so a log line or a traceback cannot leak it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)" if self._text else "Secret()"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def _help(text: str, *, env: str | None = None) -> Meta:
+    """A field's help, and the environment variable that sets it where that does not follow from its name."""
+    return Meta(description=text, extra=None if env is None else {"env": env})
+
+
+class ModelFile(str):
+    """A model's file: an absolute path, or `hf:OWNER/REPO/FILE` or `modelscope:OWNER/REPO/FILE`."""
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> Path | None:
+        """None if it must be downloaded."""
+        return None if self.startswith(DOWNLOAD_PREFIXES) else Path(self)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of the settings file."""
+
+
+class ServerSettings(Section, frozen=True, kw_only=True):
+    """Where the server listens, and how much it takes on."""
+
+    host: Annotated[
+        Text,
+        _help("Address to listen on. 0.0.0.0 or :: opens the server to the network."),
+    ] = "127.0.0.1"
+    port: Annotated[PortNumber, _help("TCP port to listen on.")] = 8000
+    tls_cert: Annotated[
+        Path | None,
+        _help("Certificate chain in PEM form; with tls_key the server speaks HTTPS."),
+    ] = None
+    tls_key: Annotated[
+        Path | None,
+        _help("Private key in PEM form that belongs to tls_cert."),
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _help(
+            "Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed (in the environment: separated by commas).",
+        ),
+    ] = ("127.0.0.1", "::1")
+    language: Annotated[
+        Literal["zh", "en"],
+        _help("Language of error messages for callers that send no Accept-Language."),
+    ] = "zh"
+    log_format: Annotated[
+        Literal["auto", "text", "json"],
+        _help(
+            "Form of log lines on stderr; auto is text on a terminal and json elsewhere.",
+        ),
+    ] = "auto"
+    max_in_flight: Annotated[
+        Count,
+        _help(
+            "Requests under way at once, all accounts together; one more is refused with 1305.",
+        ),
+    ] = 4096
+    drain_s: Annotated[
+        int,
+        _help(
+            "Seconds that requests under way get to finish when the server is told to stop.",
+        ),
+    ] = 8
+
+
+class DownloadSettings(Section, frozen=True, kw_only=True):
+    """Where model files named hf:… and modelscope:… come from."""
+
+    hf_endpoint: Annotated[
+        str, _help("Hugging Face, or a mirror that speaks its API.", env="HF_ENDPOINT")
+    ] = "https://huggingface.co"
+    hf_token: Annotated[
+        Secret,
+        _help("Access token for gated repositories, or env:NAME.", env="HF_TOKEN"),
+    ] = Secret("")
+    modelscope_endpoint: Annotated[
+        str,
+        _help("ModelScope, or a mirror that speaks its API.", env="MODELSCOPE_ENDPOINT"),
+    ] = "https://www.modelscope.cn"
+    modelscope_token: Annotated[
+        Secret,
+        _help("Access token for private repositories, or env:NAME.", env="MODELSCOPE_API_TOKEN"),
+    ] = Secret("")
+
+
+class _Engine(Section, frozen=True, kw_only=True, tag_field="kind"):
+    name: Annotated[Name, _help("The name that models refer to; unique.")]
+    max_output: Annotated[
+        Count | None,
+        _help("Most tokens that one answer may have here. Default: the model's own cap."),
+    ] = None
+
+    @property
+    def kind(self) -> str:
+        """`llamacpp`, `openai` or `glm`."""
+        return str(self.__struct_config__.tag)
+
+
+class LlamaCppEngineSettings(_Engine, frozen=True, kw_only=True, tag="llamacpp"):
+    """The built-in engine: a GGUF file in a worker process of this server."""
+
+    model: Annotated[
+        ModelFile,
+        _help(
+            "GGUF file, hf:OWNER/REPO/FILE or modelscope:OWNER/REPO/FILE. Of a split model, the first part."
+        ),
+    ]
+    mmproj: Annotated[ModelFile | None, _help("GGUF file of the vision part, in the same three forms.")] = (
+        None
+    )
+    chat_template: Annotated[
+        Path | None, _help("Jinja file that replaces the chat template in the GGUF.")
+    ] = None
+    context_tokens: Annotated[
+        Count,
+        _help("Longest prompt and answer together, of one request; the model's own training length caps it."),
+    ] = 8192
+    slots: Annotated[Count, _help("Requests answered at once; each takes memory for its context.")] = 4
+    threads: Annotated[Count | None, _help("CPU threads. Default: one less than this process may use.")] = (
+        None
+    )
+
+
+class _RemoteEngine(_Engine, frozen=True, kw_only=True):
+    base_url: Annotated[str, _help("URL before /chat/completions, such as http://10.0.0.5:8000/v1.")]
+    api_key: Annotated[
+        Secret,
+        _help("Credential to send, best as env:NAME, which reads the environment variable NAME."),
+    ] = Secret("")
+    context_tokens: Annotated[
+        Count | None, _help("The model's context. Default: as in the model catalog.")
+    ] = None
+    slots: Annotated[
+        Count | None, _help("Requests sent there at once; more wait here. Default: no bound.")
+    ] = None
+
+
+class OpenAIEngineSettings(_RemoteEngine, frozen=True, kw_only=True, tag="openai"):
+    """A server that speaks the OpenAI API: vLLM, SGLang, llama-server, Ollama, Ray Serve …"""
+
+    model: Annotated[
+        Text | None,
+        _help("Model name to ask for where a [[models]] entry gives no target."),
+    ] = None
+    profile: Annotated[
+        Literal["openai", "llama-server"],
+        _help("Which server it is: llama-server has ways of its own, openai fits all others."),
+    ] = "openai"
+
+
+class GlmEngineSettings(_RemoteEngine, frozen=True, kw_only=True, tag="glm"):
+    """bigmodel.cn, api.z.ai or another Open BigModel."""
+
+
+EngineSettings = LlamaCppEngineSettings | OpenAIEngineSettings | GlmEngineSettings
+
+
+class PriceSettings(Section, frozen=True, kw_only=True):
+    """What a million tokens cost, in yuan; numbers or decimal strings."""
+
+    input: Annotated[Decimal, _help("Prompt tokens.")]
+    output: Annotated[Decimal, _help("Completion tokens, reasoning included.")]
+    cached: Annotated[Decimal | None, _help("Prompt tokens read from the cache. Default: as input.")] = None
+
+
+class LimitSettings(Section, frozen=True, kw_only=True):
+    """How much one account may use of a model."""
+
+    in_flight: Annotated[Count | None, _help("Requests under way at once.")] = None
+    rpm: Annotated[Count | None, _help("Requests a minute.")] = None
+    tpm: Annotated[Count | None, _help("Tokens a minute.")] = None
+
+
+class ModelSettings(Section, frozen=True, kw_only=True):
+    """A model id that callers may ask for, and the engines that answer."""
+
+    id: Annotated[Text, _help("The id in requests; letter case does not matter.")]
+    engine: Annotated[
+        Annotated[tuple[Name, ...], Meta(min_length=1)],
+        _help("Name of an engine, or a list of names: the next one when one fails."),
+    ]
+    target: Annotated[Text | None, _help("The model's name on the engine. Default: the id.")] = None
+    max_tokens: Annotated[
+        Count | None, _help("Most tokens an answer may have. Default: as in the model catalog.")
+    ] = None
+    price: Annotated[PriceSettings | None, _help("Price for accounts of this platform.")] = None
+    limits: Annotated[LimitSettings | None, _help("Limits for each account.")] = None
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """All of them. `config` is the file they came from, None without one."""
+
+    data: Annotated[
+        Path,
+        _help(
+            "Folder with everything the server stores; one server at a time owns it. "
+            "Default: bigmodel under $XDG_DATA_HOME or ~/.local/share.",
+        ),
+    ]
+    config: Path | None = None
+    server: ServerSettings = ServerSettings()
+    downloads: DownloadSettings = DownloadSettings()
+    engines: tuple[EngineSettings, ...] = ()
+    models: tuple[ModelSettings, ...] = ()
+
+    @property
+    def try_out(self) -> bool:
+        """No engine is configured: the demo model answers for every model id, and says so."""
+        return not self.engines
+
+
+ENGINE_KINDS: Mapping[str, type[EngineSettings]] = {
+    "llamacpp": LlamaCppEngineSettings,
+    "openai": OpenAIEngineSettings,
+    "glm": GlmEngineSettings,
+}
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One setting as people meet it. `env` is None where only the file can set it."""
+
+    name: str
+    type: Any
+    help: str
+    env: str | None
+    default: object
+    required: bool
+
+
+def fields_of(section: type[msgspec.Struct]) -> list[Field]:
+    """The settings of a section, in the order of the source."""
+    hints = get_type_hints(section, include_extras=True)
+    found = []
+    for field in msgspec.structs.fields(section):
+        metas = [meta for meta in getattr(hints[field.name], "__metadata__", ()) if isinstance(meta, Meta)]
+        texts = [meta for meta in metas if meta.description]
+        if not texts:
+            continue
+        env = (texts[-1].extra or {}).get("env")
+        if section in (ServerSettings, Settings):
+            env = f"BIGMODEL_{field.name.upper()}"
+        found.append(
+            Field(
+                name=field.name,
+                type=field.type,
+                help=str(texts[-1].description),
+                env=env,
+                default=field.default,
+                required=field.required,
+            )
+        )
+    return found

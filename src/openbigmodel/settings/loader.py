@@ -1,0 +1,324 @@
+"""Reads the settings; the only reader of the environment in the package.
+
+A value comes from, last one wins: default, TOML file, environment, command line. All of it is checked before
+anything starts: an unknown key, a wrong type or an impossible combination is a `SettingsError`, one sentence
+that names file and key, and never quotes a value that may be a secret.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
+
+import msgspec
+
+from openbigmodel.settings.fields import (
+    DOWNLOAD_PREFIXES,
+    ENGINE_KINDS,
+    DownloadSettings,
+    EngineSettings,
+    Field,
+    GlmEngineSettings,
+    ModelFile,
+    ModelSettings,
+    OpenAIEngineSettings,
+    Secret,
+    Section,
+    ServerSettings,
+    Settings,
+    SettingsError,
+    fields_of,
+)
+
+_SectionT = TypeVar("_SectionT", bound=Section)
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read and check everything; raises SettingsError.
+
+    `flags` holds command-line values by dotted name (`server.port`, `data`); None means not given. Relative
+    paths in the file are relative to the file, others to the current folder.
+    """
+    environ = os.environ if environ is None else environ
+    if config is None and environ.get("BIGMODEL_CONFIG"):
+        config = Path(environ["BIGMODEL_CONFIG"])
+    loader = _Loader(config, environ)
+    loader.overlay_environment()
+    loader.overlay_flags(flags or {})
+    return loader.load()
+
+
+class _Loader:
+    """One reading of the settings: the raw table, and where each value in it came from."""
+
+    def __init__(self, config: Path | None, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._config = None if config is None else config.absolute()
+        self._table = {} if config is None else _read_toml(config)
+        self._labels: dict[str, str] = {}  # dotted name -> the variable or flag that set it
+
+    def overlay_environment(self) -> None:
+        sections = (("", Settings), ("server.", ServerSettings), ("downloads.", DownloadSettings))
+        known = {
+            field.env: (prefix + field.name, field)
+            for prefix, cls in sections
+            for field in fields_of(cls)
+            if field.env
+        }
+        for variable, text in self._environ.items():
+            if variable in known and text:
+                name, field = known[variable]
+                # Kubernetes sets BIGMODEL_PORT=tcp://… in every pod beside a service named bigmodel.
+                if not text.startswith("tcp://"):
+                    self._overlay(name, _from_text(text, field.default), variable)
+            elif variable.startswith("BIGMODEL_") and variable not in (*known, "BIGMODEL_CONFIG"):
+                close = difflib.get_close_matches(variable[9:], [str(env)[9:] for env in known], cutoff=0.75)
+                if close:
+                    raise SettingsError(f"{variable} is not a setting; did you mean BIGMODEL_{close[0]}?")
+
+    def overlay_flags(self, flags: Mapping[str, object]) -> None:
+        for name, value in flags.items():
+            if value is not None:
+                flag = "--" + name.rpartition(".")[2].replace("_", "-")
+                self._overlay(name, str(value) if isinstance(value, Path) else value, flag)
+
+    def _overlay(self, name: str, value: object, label: str) -> None:
+        section, _, key = name.rpartition(".")
+        table = self._table.setdefault(section, {}) if section else self._table
+        if isinstance(table, dict):  # if it is not, load() says so
+            table[key] = value
+            self._labels[name] = label
+
+    def load(self) -> Settings:
+        engines = tuple(self._engine(*entry) for entry in self._entries("engines", "name"))
+        models = tuple(self._section(ModelSettings, *entry) for entry in self._entries("models", "id"))
+        server = self._section(ServerSettings, self._table.get("server", {}), "server.")
+        downloads = self._section(DownloadSettings, self._table.get("downloads", {}), "downloads.")
+        sections = ("server", "downloads", "engines", "models")
+        rest = {key: value for key, value in self._table.items() if key not in sections}
+        rest.setdefault("data", str(self._default_data()))
+        top = self._section(Settings, rest, "", also_known=sections)
+        settings = msgspec.structs.replace(
+            top, config=self._config, server=server, downloads=downloads, engines=engines, models=models
+        )
+        self._check(settings)
+        return settings
+
+    def _entries(self, name: str, key: str) -> list[tuple[object, str]]:
+        """Each table of an array of tables, with the words that lead to it in a message."""
+        entries = self._table.get(name, [])
+        if not isinstance(entries, list):
+            raise SettingsError(f"{self._label(name)} must be written [[{name}]], once for each")
+        found = []
+        for number, entry in enumerate(entries, start=1):
+            called = entry.get(key) if isinstance(entry, dict) else None
+            found.append((entry, f'[[{name}]] "{called}": ' if called else f"[[{name}]] number {number}: "))
+        return found
+
+    def _engine(self, entry: object, where: str) -> EngineSettings:
+        kind = entry.get("kind") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(kind, str) or kind not in ENGINE_KINDS:
+            raise SettingsError(f"{self._label(where + 'kind')} must be one of {', '.join(ENGINE_KINDS)}")
+        rest = {key: value for key, value in entry.items() if key != "kind"}
+        return self._section(ENGINE_KINDS[kind], rest, where)
+
+    def _section(
+        self, cls: type[_SectionT], table: object, where: str, also_known: tuple[str, ...] = ()
+    ) -> _SectionT:
+        if not isinstance(table, dict):
+            raise SettingsError(f"{self._label(where.rstrip('.: '))} must be a table")
+        fields = {field.name: field for field in fields_of(cls)}
+        for key in table:
+            if key not in fields:
+                close = difflib.get_close_matches(key, (*fields, *also_known), n=1)
+                hint = (
+                    f"did you mean {close[0]}?" if close else f"known are {', '.join((*fields, *also_known))}"
+                )
+                raise SettingsError(f"{self._label(where + key)} is not a setting; {hint}")
+        values: dict[str, object] = {}
+        for name, field in fields.items():
+            if name in table:
+                values[name] = self._value(field, table[name], where + name)
+            elif field.required:
+                raise SettingsError(f"{self._label(where + name)} is missing. {field.help}")
+        return cls(**values)
+
+    def _value(self, field: Field, value: object, name: str) -> object:
+        section = _section_in(field.type)
+        if section is not None:
+            return self._section(section, value, name + ".")
+        if field.name == "engine" and isinstance(value, str):
+            value = [value]
+        try:
+            found = msgspec.convert(
+                value, field.type, dec_hook=lambda wanted, raw: self._own_type(wanted, raw, name)
+            )
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{self._label(name)} {_explain(str(error), field.type)}") from error
+        if isinstance(found, Decimal) and not (found.is_finite() and found >= 0):
+            raise SettingsError(f"{self._label(name)} must be a number, 0 or more")
+        return found
+
+    def _own_type(self, wanted: type, raw: object, name: str) -> object:
+        """The types that TOML lacks; all of them are written as text."""
+        if not isinstance(raw, str) or not raw:
+            raise SettingsError(f"{self._label(name)} must be text")
+        if wanted is Secret:
+            return self._secret(raw, name)
+        base = Path.cwd() if self._config is None or name in self._labels else self._config.parent
+        if wanted is ModelFile:
+            if not raw.startswith(DOWNLOAD_PREFIXES):
+                return ModelFile(self._path(raw, base))
+            if not re.fullmatch(r"\w+:[\w.-]+/[\w.-]+(/[\w.-]+)+", raw):
+                raise SettingsError(
+                    f"{self._label(name)} must look like {raw.partition(':')[0]}:OWNER/REPO/FILE"
+                )
+            return ModelFile(raw)
+        assert wanted is Path, wanted
+        return self._path(raw, base)
+
+    def _secret(self, raw: str, name: str) -> Secret:
+        scheme, colon, variable = raw.partition(":")
+        if not colon or scheme != "env":
+            return Secret(raw)
+        if not self._environ.get(variable):
+            raise SettingsError(f"{self._label(name)}: the environment variable {variable} is not set")
+        return Secret(self._environ[variable])
+
+    def _path(self, text: str, base: Path) -> Path:
+        if text == "~" or text.startswith("~/"):
+            return self._home() / text[2:]
+        return base / text
+
+    def _home(self) -> Path:
+        home = self._environ.get("HOME")
+        return Path(home) if home else Path.home()
+
+    def _default_data(self) -> Path:
+        shared = self._environ.get("XDG_DATA_HOME", "")
+        return (Path(shared) if shared.startswith("/") else self._home() / ".local/share") / "bigmodel"
+
+    def _label(self, name: str) -> str:
+        """How a message calls a value: the variable or flag that set it, else file and key."""
+        if name in self._labels or self._config is None:
+            return self._labels.get(name, name)
+        return f"{self._config}: {name}"
+
+    def _check(self, settings: Settings) -> None:
+        """What no single value shows."""
+        server = settings.server
+        if (server.tls_cert is None) != (server.tls_key is None):
+            given, wanted = ("tls_cert", "tls_key") if server.tls_cert else ("tls_key", "tls_cert")
+            raise SettingsError(f"{self._label('server.' + given)} needs {wanted} too")
+        for proxy in server.trusted_proxies:
+            if not _is_network(proxy):
+                raise SettingsError(
+                    f"{self._label('server.trusted_proxies')}: {proxy!r} is neither an address nor a network"
+                )
+        for name in ("hf_endpoint", "modelscope_endpoint"):
+            self._check_url(getattr(settings.downloads, name), "downloads." + name)
+        names: list[str] = []
+        for engine in settings.engines:
+            where = f'[[engines]] "{engine.name}": '
+            if engine.name in names:
+                raise SettingsError(f"{self._label(where + 'name')} is used twice")
+            names.append(engine.name)
+            if isinstance(engine, OpenAIEngineSettings | GlmEngineSettings):
+                self._check_url(engine.base_url, where + "base_url")
+        self._check_models(settings.models, names)
+
+    def _check_models(self, models: tuple[ModelSettings, ...], engine_names: list[str]) -> None:
+        seen: set[str] = set()
+        for model in models:
+            where = f'[[models]] "{model.id}": '
+            if model.id.lower() in seen:
+                raise SettingsError(f"{self._label(where + 'id')} is used twice")
+            seen.add(model.id.lower())
+            for name in model.engine:
+                if name not in engine_names:
+                    close = difflib.get_close_matches(name, engine_names, n=1)
+                    hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
+                    raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
+
+    def _check_url(self, url: str, name: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingsError(f"{self._label(name)} must be a URL that begins with http:// or https://")
+        if parts.username or parts.password:
+            raise SettingsError(f"{self._label(name)} must not contain a credential; use api_key")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        # Prices are exact decimals, so no number may pass through a float.
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
+
+
+def _from_text(text: str, default: object) -> object:
+    """An environment variable's text as TOML would have given it."""
+    if isinstance(default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if isinstance(default, int) and re.fullmatch(r"\s*[0-9]{1,18}\s*", text):
+        return int(text)
+    return text
+
+
+def _section_in(annotation: object) -> type[Section] | None:
+    """The structure inside `PriceSettings | None` and the like."""
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, Section):
+            return part
+        if part is not annotation and get_args(part):
+            inner = _section_in(part)
+            if inner is not None:
+                return inner
+    return None
+
+
+_WORDS = {"int": "a whole number", "str": "text", "array": "a list", "decimal": "a number"}
+
+
+def _explain(message: str, annotation: object) -> str:
+    """The sentence of msgspec in the words of a TOML file; it never quotes the value, which may be a secret."""
+    choices = [
+        choice for part in get_args(annotation) for choice in get_args(part) if get_origin(part) is Literal
+    ]
+    if choices:
+        return f"must be one of {', '.join(map(str, choices))}"
+    match = re.match(r"Expected `(\w+)[^`]*`(.*)", message)
+    if match is None:
+        return f"is not valid: {message}"
+    what = _WORDS.get(match[1], match[1])
+    if " matching " in match[2]:
+        return "may hold letters, digits, dot, dash and underscore only"
+    bound = re.match(r" (?:of length )?(>=|<=) (\d+)", match[2])
+    if bound is None:
+        return f"must be {what}"
+    if " of length " in match[2]:
+        return "must not be empty" if bound[1] == ">=" else f"must not be longer than {bound[2]}"
+    return f"must be {what}, {bound[2]} or {'more' if bound[1] == '>=' else 'less'}"
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,231 @@
+"""What operators see: one log line a request, and metrics for Prometheus.
+
+Neither ever holds a secret or a word of a prompt or an answer: a record has no field for them.
+Both are on the path of every request, so a line is kept and written with its neighbours a moment later, and
+metrics are plain counters that are turned into Prometheus' form only when it asks.
+"""
+
+import asyncio
+import sys
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import IO
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+# Seconds; a first token takes 10 ms on the demo model and a minute on a busy cluster.
+LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_FLUSH_INTERVAL_S = 0.05
+# Lines kept in memory when the log's reader is slow or the disk is full; later ones are counted and dropped.
+_MAX_PENDING_LINES = 20_000
+
+
+class RequestRecord(msgspec.Struct, omit_defaults=True):
+    """One finished request. Times are milliseconds; `code` is the GLM error code, empty when all went well."""
+
+    time: str
+    id: str
+    path: str
+    status: int
+    request_id: str = ""
+    account: str = ""
+    api_key: str = ""
+    model: str = ""
+    engine: str = ""
+    stream: bool = False
+    code: str = ""
+    finish_reason: str = ""
+    client_left: bool = False
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    first_token_ms: int | None = None
+    duration_ms: int = 0
+    detail: str = ""
+
+
+class RequestLog:
+    """Writes records to `out`: JSON lines, or coloured text for a person at a terminal."""
+
+    def __init__(self, out: IO[str] | None = None, *, as_json: bool | None = None) -> None:
+        self._out = sys.stderr if out is None else out
+        self._as_json = not self._out.isatty() if as_json is None else as_json
+        self._pending: list[str] = []
+        self._dropped = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, record: RequestRecord) -> None:
+        """Note one request; the line is out within 50 ms. Must be called on the event loop."""
+        if len(self._pending) >= _MAX_PENDING_LINES:
+            self._dropped += 1
+            return
+        self._pending.append(msgspec.json.encode(record).decode() if self._as_json else _text_line(record))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_INTERVAL_S, self.flush)
+
+    def event(self, message: str) -> None:
+        """Note something that is no request: an engine's state, a start, a stop."""
+        if self._as_json:
+            line = msgspec.json.encode({"time": timestamp(time.time()), "event": message}).decode()
+        else:
+            line = f"{timestamp(time.time())[11:19]}  {message}"
+        self._pending.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending. A log that cannot be written must not stop the platform."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._pending = self._pending, []
+        if self._dropped:
+            lines.append(msgspec.json.encode({"event": f"{self._dropped} log lines dropped"}).decode())
+            self._dropped = 0
+        if not lines:
+            return
+        try:
+            self._out.write("\n".join(lines) + "\n")
+            self._out.flush()
+        except (OSError, ValueError):
+            self._dropped += len(lines)
+
+
+def timestamp(unix_s: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    whole = int(unix_s)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((unix_s - whole) * 1000):03d}Z"
+
+
+def _text_line(record: RequestRecord) -> str:
+    colour = "32" if record.status < 400 else "33" if record.status < 500 else "31"
+    words = [
+        record.time[11:19],
+        f"\x1b[{colour}m{record.status}\x1b[0m",
+        printable(record.path),
+        printable(record.model),
+        record.engine and f"→ {record.engine}",
+        record.code and f"\x1b[33mcode {record.code}\x1b[0m",
+        record.finish_reason,
+        "client left" if record.client_left else "",
+        f"{record.prompt_tokens}+{record.completion_tokens} tokens" if record.prompt_tokens else "",
+        f"first {record.first_token_ms} ms" if record.first_token_ms is not None else "",
+        f"{record.duration_ms} ms",
+        printable(record.detail),
+        f"\x1b[2m{record.id}\x1b[0m",
+    ]
+    return "  ".join(word for word in words if word)
+
+
+def printable(text: str) -> str:
+    """Text from outside without anything that could move the cursor or begin a new line."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class _Histogram:
+    """Bucket counts that are not yet cumulative."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.total_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        self.total_s += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        result, cumulative = [], 0
+        for bound, count in zip((*map(str, LATENCY_BUCKETS_S), "+Inf"), self.counts, strict=True):
+            cumulative += count
+            result.append((bound, float(cumulative)))
+        return result
+
+
+class Metrics(Collector):
+    """The platform's metrics.
+
+    Labels are bounded by what the operator configured: a model that is not served is counted as `unknown`.
+    `gauges` gives (name, help, label names, {label values: value}) of what is known elsewhere, at each scrape.
+    """
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, str, str, str]] = Counter()
+        self._tokens: Counter[tuple[str, str, str]] = Counter()
+        self._duration: dict[tuple[str, str], _Histogram] = {}
+        self._first_token: dict[tuple[str, str], _Histogram] = {}
+        self._gauges: list[Callable[[], Metric]] = []
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def count(self, record: RequestRecord, model: str) -> None:
+        """Count one finished request under the label `model`."""
+        engine = record.engine
+        self._requests[model, engine, str(record.status), record.code] += 1
+        key = (model, engine)
+        duration = self._duration.get(key)
+        if duration is None:
+            duration = self._duration[key] = _Histogram()
+            self._first_token[key] = _Histogram()
+        duration.add(record.duration_ms / 1000)
+        if record.first_token_ms is not None:
+            self._first_token[key].add(record.first_token_ms / 1000)
+        if record.prompt_tokens or record.completion_tokens:
+            self._tokens[model, engine, "prompt"] += record.prompt_tokens
+            self._tokens[model, engine, "cached"] += record.cached_tokens
+            self._tokens[model, engine, "completion"] += record.completion_tokens
+            self._tokens[model, engine, "reasoning"] += record.reasoning_tokens
+
+    def add_gauge(
+        self, name: str, text: str, labels: list[str], read: Callable[[], dict[tuple[str, ...], float]]
+    ) -> None:
+        """Report what `read` gives: label values to a value, at each scrape."""
+
+        def collect() -> Metric:
+            family = GaugeMetricFamily(name, text, labels=labels)
+            for values, value in read().items():
+                family.add_metric(list(values), value)
+            return family
+
+        self._gauges.append(collect)
+
+    def collect(self) -> Iterator[Metric]:
+        """Prometheus' view, made when it asks."""
+        requests = CounterMetricFamily(
+            "bigmodel_requests", "Finished requests.", labels=["model", "engine", "status", "code"]
+        )
+        for labels, count in self._requests.items():
+            requests.add_metric(list(labels), count)
+        yield requests
+        tokens = CounterMetricFamily("bigmodel_tokens", "Tokens by kind.", labels=["model", "engine", "kind"])
+        for token_labels, count in self._tokens.items():
+            tokens.add_metric(list(token_labels), count)
+        yield tokens
+        for name, text, histograms in (
+            (
+                "bigmodel_request_duration_seconds",
+                "From the request's head to its last byte.",
+                self._duration,
+            ),
+            (
+                "bigmodel_first_token_seconds",
+                "From the request's head to the first token.",
+                self._first_token,
+            ),
+        ):
+            family = HistogramMetricFamily(name, text, labels=["model", "engine"])
+            for key, histogram in histograms.items():
+                family.add_metric(list(key), histogram.buckets(), histogram.total_s)
+            yield family
+        for gauge in self._gauges:
+            yield gauge()
+
+    def render(self) -> bytes:
+        """The text that `GET /metrics` answers."""
+        return generate_latest(self._registry)

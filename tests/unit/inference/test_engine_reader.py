@@ -1,0 +1,201 @@
+"""Engines' answers are read alike, whatever their small differences, and counted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from openbigmodel.billing.usage import Usage
+from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
+
+
+class Heard:
+    """A reply writer that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[Any, ...]] = []
+
+    def reasoning(self, text: str) -> None:
+        self.said.append(("reasoning", text))
+
+    def content(self, text: str) -> None:
+        self.said.append(("content", text))
+
+    def tool_call(self, index: int, name: str | None, arguments: str) -> None:
+        self.said.append(("call", index, name, arguments))
+
+    def take(self) -> bytes:
+        return b""
+
+    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+        return b""
+
+
+def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **rest: Any) -> bytes:
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return b"data: " + json.dumps({"choices": choices, **rest}).encode() + b"\n\n"
+
+
+def read(*parts: bytes) -> tuple[EngineReader, Heard]:
+    heard = Heard()
+    reader = EngineReader(heard)
+    for part in parts:
+        reader.feed_stream(part)
+    return reader, heard
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def test_a_stream_of_vllm() -> None:
+    reader, heard = read(
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"reasoning": "think"}),
+        chunk({"content": "4"}),
+        chunk({"content": ""}, "stop"),
+        chunk(usage={"prompt_tokens": 13, "completion_tokens": 4, "total_tokens": 17}),
+        DONE,
+    )
+
+    assert heard.said == [("reasoning", "think"), ("content", "4")]
+    assert (reader.done, reader.ended_well(), reader.finish_reason) == (True, True, "stop")
+    usage = reader.usage()
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.measured) == (13, 4, True)
+
+
+def test_a_delta_with_both_gives_reasoning_first() -> None:
+    _, heard = read(chunk({"reasoning_content": "r", "content": "c"}))
+
+    assert heard.said == [("reasoning", "r"), ("content", "c")]
+
+
+def test_usage_beside_the_finish_reason() -> None:
+    reader, _ = read(
+        chunk({"content": "x"}, "length", usage={"prompt_tokens": 1, "completion_tokens": 2}), DONE
+    )
+
+    assert reader.finish_reason == "length"
+    assert reader.usage().completion_tokens == 2
+
+
+def test_done_without_a_finish_reason_is_a_death() -> None:
+    reader, _ = read(chunk({"content": "x"}), DONE)
+
+    assert reader.done
+    assert not reader.ended_well()
+
+
+def test_a_finish_reason_without_done_is_an_end() -> None:
+    reader, _ = read(chunk({"content": "x"}, "stop"))
+
+    assert reader.ended_well()
+
+
+def test_an_aborted_answer_is_a_death() -> None:
+    reader, _ = read(chunk({"content": "x"}, "abort"), DONE)
+
+    assert not reader.ended_well()
+
+
+def test_stop_after_calls_means_tool_calls() -> None:
+    reader, _ = read(chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]}, "stop"))
+
+    assert reader.ended_well()
+    assert reader.finish_reason == "tool_calls"
+
+
+def test_calls_without_an_index_are_counted_by_position() -> None:
+    _, heard = read(chunk({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}))
+
+    assert heard.said == [("call", 0, "f", "{}")]
+
+
+def test_a_call_out_of_step_is_refused() -> None:
+    with pytest.raises(EngineProtocolError):
+        read(chunk({"tool_calls": [{"index": 5, "function": {"name": "f"}}]}))
+
+
+def test_counts_of_llama_server_stand_in_for_a_usage_that_never_came() -> None:
+    reader, _ = read(
+        chunk({"reasoning_content": "a"}, timings={"cache_n": 5, "prompt_n": 7, "predicted_n": 3}),
+        chunk({"content": "b"}, timings={"cache_n": 5, "prompt_n": 7, "predicted_n": 6}),
+    )
+
+    assert reader.usage() == Usage(
+        prompt_tokens=12, cached_tokens=5, completion_tokens=6, reasoning_tokens=3, measured=False
+    )
+
+
+def test_without_any_count_the_deltas_are_counted() -> None:
+    reader, _ = read(chunk({"reasoning_content": "a"}), chunk({"reasoning_content": "b"}), chunk({"content": "c"}))
+
+    assert reader.usage() == Usage(completion_tokens=3, reasoning_tokens=2)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 3, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}},
+        {"prompt_tokens": 3, "completion_tokens": 9, "reasoning_tokens": 4},
+    ],
+)
+def test_the_engines_own_reasoning_count_is_preferred(usage: dict[str, Any]) -> None:
+    reader, _ = read(chunk({"reasoning_content": "a"}), chunk({"content": "c"}, "stop", usage=usage))
+
+    assert reader.usage().reasoning_tokens == 4
+
+
+def test_counts_that_contradict_each_other_are_brought_in_line() -> None:
+    usage = {"prompt_tokens": -3, "completion_tokens": 2, "reasoning_tokens": 9}
+    reader, _ = read(chunk({"content": "c"}, "stop", usage={**usage, "prompt_tokens_details": {"cached_tokens": 8}}))
+
+    assert reader.usage() == Usage(completion_tokens=2, reasoning_tokens=2, measured=True)
+
+
+def test_a_body() -> None:
+    heard = Heard()
+    reader = EngineReader(heard)
+    reader.feed_body(
+        json.dumps(
+            {
+                "choices": [
+                    {
+                        "finish_reason": "tool_calls",
+                        "message": {
+                            "content": None,
+                            "reasoning_content": "abc",
+                            "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": "{}"}}],
+                        },
+                    }
+                ],
+                "usage": {"prompt_tokens": 5, "completion_tokens": 10, "prompt_tokens_details": None},
+            }
+        ).encode()
+    )
+
+    assert heard.said == [("reasoning", "abc"), ("call", 0, "f", "{}")]
+    assert reader.usage().reasoning_tokens == 6
+    assert reader.ended_well()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"data: {\n\n",
+        b"data: []\n\n",
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b'data: {"error": {"message": "out of memory"}}\n\n',
+        b'data: {"choices": 3}\n\n',
+        b"data: \xff\xfe\n\n",
+        b"data: " + b"x" * 5_000_000,
+    ],
+)
+def test_nonsense_is_told_from_an_answer(event: bytes) -> None:
+    with pytest.raises(EngineProtocolError):
+        read(event)
+
+
+def test_what_follows_done_is_ignored() -> None:
+    _, heard = read(chunk({"content": "x"}, "stop") + DONE + chunk({"content": "y"}))
+
+    assert heard.said == [("content", "x")]

@@ -1,0 +1,30 @@
+"""Ids have the forms of bigmodel.cn."""
+
+import re
+
+from openbigmodel.ids import IdSource, tool_call_id
+
+
+def test_request_id_is_the_time_in_utc_plus_8_and_16_hex_digits() -> None:
+    ids = IdSource(lambda: 1789239490.9, lambda size: bytes(range(size)))
+
+    assert ids.request_id() == "202609130258100001020304050607"
+
+
+def test_request_ids_follow_the_clock() -> None:
+    now = [1789239490.0]
+    ids = IdSource(lambda: now[0], lambda size: bytes(size))
+    first = ids.request_id()
+    now[0] += 1
+
+    assert ids.request_id()[:14] == "20260913025811"
+    assert first[:14] == "20260913025810"
+
+
+def test_tool_call_ids_count_up_from_a_signed_number() -> None:
+    ids = IdSource(random_bytes=lambda size: b"\xff" * size)
+    first = ids.tool_call_number()
+
+    assert first == -1
+    assert [tool_call_id(first, index) for index in range(2)] == ["call_-1", "call_0"]
+    assert all(re.fullmatch(r"call_-?\d{1,19}", tool_call_id(IdSource().tool_call_number(), i)) for i in range(9))
