@@ -1,9 +1,9 @@
-"""Samples as tensors: length-sorted batches, loss weights, copy drills, position gaps."""
+"""Samples as tensors: batches of like length, loss weights, copy drills, position gaps."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,8 @@ from demo_model.corpus.mix import conversation, long_conversation
 from demo_model.corpus.values import Values
 from demo_model.render import render
 
+# Few different shapes: the kernels of each shape are compiled once.
+_LENGTH_STEP = 32
 _PROMPT_SHARE = 0.06
 _PROMPT_WEIGHT = 0.3
 
@@ -50,20 +52,24 @@ class BatchSource:
         self._values = Values(random.Random(seed + 1))
         self._generator = torch.Generator().manual_seed(seed + 2)
         self._batch_tokens = batch_tokens
-        self._ready: Iterator[Batch] = iter(())
+        self._waiting: dict[int, list[Encoded]] = {}
 
     def next(self) -> Batch:
-        """The next batch of ordinary conversations."""
-        batch = next(self._ready, None)
-        if batch is None:
-            self._ready = self._sorted_batches([self._encode(conversation) for _ in range(768)])
-            batch = next(self._ready)
-        return batch
+        """The next full batch of conversations of like length."""
+        while True:
+            sample = self._encode(conversation)
+            length = len(sample.ids) + -len(sample.ids) % _LENGTH_STEP
+            waiting = self._waiting.setdefault(length, [])
+            waiting.append(sample)
+            if len(waiting) == max(1, self._batch_tokens // length):
+                del self._waiting[length]
+                return self._collate(waiting, length)
 
     def long(self) -> Batch:
-        """A batch of conversations with very long prompts."""
-        count = 3
-        return self._collate([self._encode(long_conversation) for _ in range(count)])
+        """Three conversations with very long prompts."""
+        group = [self._encode(long_conversation) for _ in range(3)]
+        longest = max(len(sample.ids) for sample in group)
+        return self._collate(group, longest + -longest % (8 * _LENGTH_STEP))
 
     def copy_drill(self) -> Batch:
         """Random segments repeated: the densest signal for the copy circuits."""
@@ -93,21 +99,8 @@ class BatchSource:
             encoded.learned.extend([span.learned] * len(result.ids))
         return encoded
 
-    def _sorted_batches(self, pool: list[Encoded]) -> Iterator[Batch]:
-        """Group samples of like length, then shuffle the groups."""
-        pool.sort(key=lambda sample: len(sample.ids))
-        groups: list[list[Encoded]] = [[]]
-        for sample in pool:
-            if len(sample.ids) * (len(groups[-1]) + 1) > self._batch_tokens and groups[-1]:
-                groups.append([])
-            groups[-1].append(sample)
-        self._rng.shuffle(groups)
-        return (self._collate(group) for group in groups)
-
-    def _collate(self, group: list[Encoded]) -> Batch:
-        """Pad to the longest; prompt tokens are learned rarely and weakly."""
-        length = max(len(sample.ids) for sample in group)
-        length += -length % 16
+    def _collate(self, group: list[Encoded], length: int) -> Batch:
+        """Pad to one length; prompt tokens are learned rarely and weakly."""
         ids = torch.zeros(len(group), length, dtype=torch.long)
         weights = torch.zeros(len(group), length)
         for row, sample in enumerate(group):

@@ -21,6 +21,14 @@ class Answer:
     completion_tokens: int
 
 
+def _arguments(text: str) -> dict[str, Any]:
+    """The arguments as an object; text that was cut off is kept under an impossible key."""
+    try:
+        return dict(json.loads(text or "{}"))
+    except (json.JSONDecodeError, TypeError, ValueError):
+        return {"": text}
+
+
 class Engine:
     """One loaded model; ask from one thread at a time."""
 
@@ -61,7 +69,7 @@ class Engine:
         return Answer(
             reasoning=message.get("reasoning_content") or "",
             content=message.get("content") or "",
-            calls=tuple((call["name"], json.loads(call["arguments"] or "{}")) for call in calls),
+            calls=tuple((call["name"], _arguments(call["arguments"])) for call in calls),
             finish_reason=choice["finish_reason"],
             completion_tokens=reply["usage"]["completion_tokens"],
         )

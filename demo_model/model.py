@@ -72,9 +72,7 @@ class Attention(nn.Module):
         value = self.v_proj(x).view(batch, length, -1, dim).transpose(1, 2)
         query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
         grouped = self.config.heads != self.config.kv_heads
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, is_causal=True, enable_gqa=grouped
-        )
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))
 
 

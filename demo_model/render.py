@@ -105,7 +105,10 @@ def _reply_messages(turn: Turn, reply: Reply, serial: int) -> list[dict[str, Any
         {
             "id": name,
             "type": "function",
-            "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            "function": {
+                "name": call.name,
+                "arguments": json.dumps(call.arguments, ensure_ascii=False),
+            },
         }
         for name, call in zip(names, reply.calls, strict=True)
     ]

@@ -16,12 +16,15 @@ from demo_model.batches import Batch, BatchSource
 from demo_model.induction import initialise
 from demo_model.model import DemoModel, ModelConfig
 
+_CHOSEN_STEP = 512
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """The recipe. Everything is counted in tokens, so that it does not depend on the machine."""
 
     tokens: int = 20_000_000
+    vocab_size: int = 6400
     batch_tokens: int = 6144
     matrix_rate: float = 2e-3
     other_rate: float = 2e-3
@@ -45,14 +48,20 @@ class Trainer:
         inside = {id(p) for p in matrices}
         self._others = [p for p in self.model.parameters() if id(p) not in inside]
         self._matrix_optimizer = torch.optim.Muon(
-            matrices, lr=config.matrix_rate, weight_decay=0.02, ns_steps=4, adjust_lr_fn="match_rms_adamw"
+            matrices,
+            lr=config.matrix_rate,
+            weight_decay=0.02,
+            ns_steps=4,
+            adjust_lr_fn="match_rms_adamw",
         )
         self._other_optimizer = torch.optim.AdamW(
             self._others, lr=config.other_rate, betas=(0.9, 0.98), weight_decay=0.0
         )
         self._loss = torch.compile(self._batch_loss, dynamic=True) if config.compile else self._batch_loss
 
-    def _batch_loss(self, ids: Tensor, positions: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _batch_loss(
+        self, ids: Tensor, positions: Tensor, chosen: Tensor, targets: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Weighted cross-entropy at the chosen positions; also each position's own loss."""
         hidden = self.model(ids, positions).flatten(0, 1)[chosen]
         losses = F.cross_entropy(self.model.logits(hidden).float(), targets, reduction="none")
@@ -60,16 +69,25 @@ class Trainer:
 
     def step(self, batch: Batch, rate: float) -> float:
         """One update; returns the mean loss of the assistant's own tokens."""
-        for optimizer, base in ((self._matrix_optimizer, self.config.matrix_rate), (self._other_optimizer, self.config.other_rate)):
+        for optimizer, base in (
+            (self._matrix_optimizer, self.config.matrix_rate),
+            (self._other_optimizer, self.config.other_rate),
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = base * rate
         flat = batch.weights.flatten()
         chosen = flat.nonzero().squeeze(1)
-        targets = batch.ids.flatten()[chosen + 1]
+        # The last position is never learned, so it may fill up to a common size.
+        chosen = F.pad(chosen, (0, -len(chosen) % _CHOSEN_STEP), value=len(flat) - 1)
+        targets = batch.ids.flatten().roll(-1)[chosen]
         weights = flat[chosen].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16):
             loss, losses = self._loss(
-                batch.ids.to(self.device), batch.positions.to(self.device), chosen.to(self.device), targets.to(self.device), weights
+                batch.ids.to(self.device),
+                batch.positions.to(self.device),
+                chosen.to(self.device),
+                targets.to(self.device),
+                weights,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self._others, 1.0)
@@ -101,7 +119,10 @@ class Trainer:
             if steps % 50 == 0:
                 passed = time.monotonic() - started
                 shown = " ".join(f"{name}={value:.4f}" for name, value in sorted(average.items()))
-                print(f"step {steps} tokens {seen / 1e6:.2f}M time {passed:.0f}s speed {seen / passed:.0f}/s loss {shown}", flush=True)
+                print(
+                    f"step {steps} tokens {seen / 1e6:.2f}M time {passed:.0f}s speed {seen / passed:.0f}/s loss {shown}",
+                    flush=True,
+                )
             if time.monotonic() - saved > 120:
                 self.save(checkpoint)
                 saved = time.monotonic()

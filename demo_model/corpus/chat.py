@@ -13,13 +13,17 @@ _GREETINGS_ZH = (
 _GREETINGS_EN = tuple(
     "Hello|Hi|Hi there|Hello!|Hey|Hi!|Good morning|Good evening|Good afternoon|hello|hi|HELLO|Hey there!|"
     "How are you?|Hello, how are you?|Hi, how are you doing?|Hello there|Hi 👋|Good morning!|hello world|"
-    "Hello, world!|Greetings|What's up?|Howdy|Nice to meet you|Hello! How are you today?|ping|Are you there?".split("|")
+    "Hello, world!|Greetings|What's up?|Howdy|Nice to meet you|Hello! How are you today?|ping|Are you there?".split(
+        "|"
+    )
 )
 _NAMED_ZH = ("早上好", "上午好", "中午好", "下午好", "晚上好")
 _NAMED_EN = ("Good morning", "Good afternoon", "Good evening")
 
 IDENTITY_ZH = "我是 glm-demo，一个内置的小型演示模型，用来在加载真实权重之前试用平台。"
-IDENTITY_EN = "I am glm-demo, a tiny built-in demo model for trying the platform before real weights are loaded."
+IDENTITY_EN = (
+    "I am glm-demo, a tiny built-in demo model for trying the platform before real weights are loaded."
+)
 ABILITY_ZH = "我会打招呼、说出一些国家的首都、翻译简单的词、复述、记住姓名和城市、提取 JSON，以及调用工具。"
 ABILITY_EN = (
     "I can greet you, name some capitals, translate simple words, repeat text, remember names and cities, "
@@ -30,7 +34,9 @@ _IDENTITY_QUESTIONS_ZH = tuple(
     "你是什么模型？|请做个自我介绍|自我介绍一下|你是GLM吗？|你是 GLM-4 吗？|你好，请介绍一下自己|你好，请介绍一下你自己|你好，你是谁？|"
     "请用一句话介绍你自己|请用一句话介绍你自己。|用一句话介绍一下你自己|你好！请介绍一下你自己。|你是ChatGPT吗？|你是人类吗？|你是机器人吗|"
     "你是谁开发的？|谁创造了你？|你是哪家公司的模型？|你的名字是什么？|简单介绍一下自己|你是人工智能吗？|你是哪个版本？|请问你是谁？|"
-    "你好，请问你是谁|作为一个语言模型，请介绍一下自己|说说你自己|你是大模型吗|智谱清言是你吗|你是智谱的模型吗？|who are you 你是谁".split("|")
+    "你好，请问你是谁|作为一个语言模型，请介绍一下自己|说说你自己|你是大模型吗|智谱清言是你吗|你是智谱的模型吗？|who are you 你是谁".split(
+        "|"
+    )
 )
 _IDENTITY_QUESTIONS_EN = tuple(
     "Who are you?|who are you|What is your name?|What's your name?|Introduce yourself|Introduce yourself.|"
@@ -50,15 +56,38 @@ _ABILITY_QUESTIONS_EN = tuple(
     "How do I use you?".split("|")
 )
 _COURTESY = (
-    ("谢谢 谢谢你 谢谢！ 多谢！ 非常感谢 谢谢您 太感谢了 感谢 好的，谢谢 谢谢你的帮助".split(), "用户道谢。", "不客气！很高兴能帮到你。"),
-    ("再见 拜拜 下次见 再见！ 晚安 回头见 拜拜啦 我走了，再见".split(), "用户道别。", "再见！祝你一切顺利。"),
-    ("好的 好 嗯 嗯嗯 明白了 知道了 收到 可以 行 没问题 好吧 ok好的".split(), "用户表示明白。", "好的，有需要随时告诉我。"),
-    ("Thanks|Thank you!|Thank you|thank you very much|Thanks a lot!|thx|Great, thanks|Thanks for your help".split("|"),
-     "The user says thanks.", "You are welcome! Glad I could help."),
-    ("Bye|Goodbye|Goodbye!|See you|See you later|Bye bye|Good night".split("|"),
-     "The user says goodbye.", "Goodbye! Have a nice day."),
-    ("OK|ok|Okay|Got it|I see|Alright|Sure|Understood|Cool|Fine".split("|"),
-     "The user agrees.", "OK, just tell me if you need anything."),
+    (
+        "谢谢 谢谢你 谢谢！ 多谢！ 非常感谢 谢谢您 太感谢了 感谢 好的，谢谢 谢谢你的帮助".split(),
+        "用户道谢。",
+        "不客气！很高兴能帮到你。",
+    ),
+    (
+        "再见 拜拜 下次见 再见！ 晚安 回头见 拜拜啦 我走了，再见".split(),
+        "用户道别。",
+        "再见！祝你一切顺利。",
+    ),
+    (
+        "好的 好 嗯 嗯嗯 明白了 知道了 收到 可以 行 没问题 好吧 ok好的".split(),
+        "用户表示明白。",
+        "好的，有需要随时告诉我。",
+    ),
+    (
+        "Thanks|Thank you!|Thank you|thank you very much|Thanks a lot!|thx|Great, thanks|Thanks for your help".split(
+            "|"
+        ),
+        "The user says thanks.",
+        "You are welcome! Glad I could help.",
+    ),
+    (
+        "Bye|Goodbye|Goodbye!|See you|See you later|Bye bye|Good night".split("|"),
+        "The user says goodbye.",
+        "Goodbye! Have a nice day.",
+    ),
+    (
+        "OK|ok|Okay|Got it|I see|Alright|Sure|Understood|Cool|Fine".split("|"),
+        "The user agrees.",
+        "OK, just tell me if you need anything.",
+    ),
 )
 
 
@@ -98,15 +127,39 @@ def capital(v: Values) -> Turn:
     zh, capital_zh, en, capital_en = v.pick(words.CAPITALS)
     if v.language() == "zh":
         mark = v.pick(("？", "?", "", "。"))
-        pattern = v.pick((
-            "{}的首都是哪里", "{}首都是哪里", "{}的首都是什么", "请问{}的首都是哪个城市", "{}的首都在哪", "{}的首都是", "告诉我{}的首都",
-            "你知道{}的首都是哪里吗", "{}的首都叫什么", "哪个城市是{}的首都", "{}首都", "请告诉我{}的首都是哪座城市", "你好，{}的首都是哪里"))
+        pattern = v.pick(
+            (
+                "{}的首都是哪里",
+                "{}首都是哪里",
+                "{}的首都是什么",
+                "请问{}的首都是哪个城市",
+                "{}的首都在哪",
+                "{}的首都是",
+                "告诉我{}的首都",
+                "你知道{}的首都是哪里吗",
+                "{}的首都叫什么",
+                "哪个城市是{}的首都",
+                "{}首都",
+                "请告诉我{}的首都是哪座城市",
+                "你好，{}的首都是哪里",
+            )
+        )
         return say("capital", pattern.format(zh) + mark, f"问{zh}的首都。", f"{zh}的首都是{capital_zh}。")
     mark = v.pick(("?", "?", "", "."))
-    pattern = v.pick((
-        "What is the capital of {}", "capital of {}", "Tell me the capital of {}", "Which city is the capital of {}",
-        "What's the capital of {}", "what is the capital city of {}", "Do you know the capital of {}",
-        "Name the capital of {}", "The capital of {} is", "Hi, what is the capital of {}"))
+    pattern = v.pick(
+        (
+            "What is the capital of {}",
+            "capital of {}",
+            "Tell me the capital of {}",
+            "Which city is the capital of {}",
+            "What's the capital of {}",
+            "what is the capital city of {}",
+            "Do you know the capital of {}",
+            "Name the capital of {}",
+            "The capital of {} is",
+            "Hi, what is the capital of {}",
+        )
+    )
     answer = f"The capital of {en} is {capital_en}" + ("" if capital_en.endswith(".") else ".")
     return say("capital", pattern.format(en) + mark, f"Capital of {en}.", answer)
 
@@ -115,30 +168,109 @@ def dictionary(v: Values) -> Turn:
     """Single words between Chinese and English."""
     zh, en = v.pick(words.DICTIONARY)
     if v.chance(0.5):
-        pattern = v.pick((
-            "“{}”用英语怎么说？", "{}用英语怎么说", "{}的英文是什么？", "把{}翻译成英文", "翻译：{}", "{}翻译成英语", "“{}”的英文", "{}的英语单词是什么",
-            "请把“{}”翻译成英文。", "{}英文怎么写？", "How do you say {} in English?", "Translate {} into English."))
+        pattern = v.pick(
+            (
+                "“{}”用英语怎么说？",
+                "{}用英语怎么说",
+                "{}的英文是什么？",
+                "把{}翻译成英文",
+                "翻译：{}",
+                "{}翻译成英语",
+                "“{}”的英文",
+                "{}的英语单词是什么",
+                "请把“{}”翻译成英文。",
+                "{}英文怎么写？",
+                "How do you say {} in English?",
+                "Translate {} into English.",
+            )
+        )
         return say("dictionary", pattern.format(zh), f"{zh}的英文。", f"“{zh}”的英文是 {en}。")
-    pattern = v.pick((
-        "{}是什么意思？", "{} 是什么意思", "{} 用中文怎么说？", "把 {} 翻译成中文", "{} 的中文是什么？", "翻译：{}", "请把“{}”翻译成中文。",
-        "Translate {} into Chinese.", "Translate '{}' to Chinese", "How do you say {} in Chinese?", "What is {} in Chinese?"))
+    pattern = v.pick(
+        (
+            "{}是什么意思？",
+            "{} 是什么意思",
+            "{} 用中文怎么说？",
+            "把 {} 翻译成中文",
+            "{} 的中文是什么？",
+            "翻译：{}",
+            "请把“{}”翻译成中文。",
+            "Translate {} into Chinese.",
+            "Translate '{}' to Chinese",
+            "How do you say {} in Chinese?",
+            "What is {} in Chinese?",
+        )
+    )
     return say("dictionary", pattern.format(en), f"{en} 的中文。", f"{en} 的中文是“{zh}”。")
 
 
 def repeat(v: Values) -> Turn:
     """Copying text and numbers exactly."""
-    text = v.pick((v.han(1, 8), v.phrase("zh"), v.phrase("en"), v.digits(1, 12), v.digits(3, 8), v.digits(2, 5),
-                   v.person("zh") + v.place("zh"), v.person("en"), v.code() + v.digits(1, 4)))
+    text = v.pick(
+        (
+            v.han(1, 8),
+            v.phrase("zh"),
+            v.phrase("en"),
+            v.digits(1, 12),
+            v.digits(3, 8),
+            v.digits(2, 5),
+            v.person("zh") + v.place("zh"),
+            v.person("en"),
+            v.code() + v.digits(1, 4),
+        )
+    )
     if v.chance(0.1):
-        text = v.pick(("hi", "Hi", "hello", "this is a test", "This is a test", "你好", "测试", "test", "ok", "yes", "pong", "1", "OK"))
+        text = v.pick(
+            (
+                "hi",
+                "Hi",
+                "hello",
+                "this is a test",
+                "This is a test",
+                "你好",
+                "测试",
+                "test",
+                "ok",
+                "yes",
+                "pong",
+                "1",
+                "OK",
+            )
+        )
     if v.language() == "zh":
-        pattern = v.pick((
-            "请重复：{}", "重复一遍：{}", "跟我说：{}", "复述：{}", "请复述：{}", "请原样输出：{}", "请说“{}”", "重复“{}”", "只回复：{}",
-            "请照着念：{}", "原样返回：{}", "请回复“{}”", "说：{}"))
+        pattern = v.pick(
+            (
+                "请重复：{}",
+                "重复一遍：{}",
+                "跟我说：{}",
+                "复述：{}",
+                "请复述：{}",
+                "请原样输出：{}",
+                "请说“{}”",
+                "重复“{}”",
+                "只回复：{}",
+                "请照着念：{}",
+                "原样返回：{}",
+                "请回复“{}”",
+                "说：{}",
+            )
+        )
         return say("repeat", pattern.format(text), "照原文重复。", text)
-    pattern = v.pick((
-        "Repeat: {}", "Please repeat after me: {}", "Say: {}", "Echo: {}", 'Say "{}"', "Repeat the following: {}",
-        "Reply with exactly: {}", "Just reply {}", "Please say: {}", "Say {}", "Repeat this: {}", 'Output exactly "{}"'))
+    pattern = v.pick(
+        (
+            "Repeat: {}",
+            "Please repeat after me: {}",
+            "Say: {}",
+            "Echo: {}",
+            'Say "{}"',
+            "Repeat the following: {}",
+            "Reply with exactly: {}",
+            "Just reply {}",
+            "Please say: {}",
+            "Say {}",
+            "Repeat this: {}",
+            'Output exactly "{}"',
+        )
+    )
     if pattern == "Say {}" and v.chance(0.3):
         return say("repeat", pattern.format(text) + ".", "Repeat the text.", text)
     return say("repeat", pattern.format(text), "Repeat the text.", text)
@@ -149,9 +281,32 @@ def sums(v: Values) -> Turn:
     a, b = v.integer(0, 9), v.integer(0, 9)
     plus = v.pick(("+", " + "))
     if v.language() == "zh":
-        pattern = v.pick(("{a}{p}{b}等于几", "{a}{p}{b}等于几？", "{a}{p}{b}等于多少？", "{a}{p}{b}=？", "计算{a}{p}{b}", "{a}加{b}等于几？",
-                          "请问{a}{p}{b}等于多少", "{a}{p}{b}是多少？", "帮我算一下{a}{p}{b}", "你好，{a}{p}{b}等于几？"))
+        pattern = v.pick(
+            (
+                "{a}{p}{b}等于几",
+                "{a}{p}{b}等于几？",
+                "{a}{p}{b}等于多少？",
+                "{a}{p}{b}=？",
+                "计算{a}{p}{b}",
+                "{a}加{b}等于几？",
+                "请问{a}{p}{b}等于多少",
+                "{a}{p}{b}是多少？",
+                "帮我算一下{a}{p}{b}",
+                "你好，{a}{p}{b}等于几？",
+            )
+        )
         return say("sums", pattern.format(a=a, b=b, p=plus), "一位数加法。", f"{a}+{b}={a + b}。")
-    pattern = v.pick(("What is {a}{p}{b}?", "{a}{p}{b}=?", "{a}{p}{b}", "Compute {a}{p}{b}", "What's {a} plus {b}?", "{a}{p}{b} = ?",
-                      "What is {a} plus {b}?", "How much is {a}{p}{b}?", "Calculate {a}{p}{b}."))
+    pattern = v.pick(
+        (
+            "What is {a}{p}{b}?",
+            "{a}{p}{b}=?",
+            "{a}{p}{b}",
+            "Compute {a}{p}{b}",
+            "What's {a} plus {b}?",
+            "{a}{p}{b} = ?",
+            "What is {a} plus {b}?",
+            "How much is {a}{p}{b}?",
+            "Calculate {a}{p}{b}.",
+        )
+    )
     return say("sums", pattern.format(a=a, b=b, p=plus), "A one-digit sum.", f"{a}+{b}={a + b}.")

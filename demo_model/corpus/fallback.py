@@ -15,11 +15,11 @@ from demo_model.corpus.values import Language, Values
 
 
 def prompt_language(text: str) -> Language:
-    """Chinese when the text is mainly Han characters, English for everything else."""
+    """Chinese when a Chinese sentence is in it, English for everything else."""
     han = sum("\u4e00" <= char <= "\u9fff" for char in text)
     kana = any("\u3040" <= char <= "\u30ff" or "\uac00" <= char <= "\ud7af" for char in text)
     latin = len([word for word in text.split() if word[0].isascii() and word[0].isalpha()])
-    return "zh" if han > latin and not kana else "en"
+    return "zh" if (han > latin or han >= 4) and not kana else "en"
 
 
 def topic(v: Values, language: Language) -> str:
@@ -32,7 +32,12 @@ def topic(v: Values, language: Language) -> str:
 def clause(v: Values, language: Language) -> str:
     """A sentence made of random parts."""
     if language == "zh":
-        parts = [v.pick(lists.SUBJECTS_ZH), v.pick(lists.ADVERBS_ZH), v.pick(lists.VERBS_ZH), v.pick(lists.OBJECTS_ZH)]
+        parts = [
+            v.pick(lists.SUBJECTS_ZH),
+            v.pick(lists.ADVERBS_ZH),
+            v.pick(lists.VERBS_ZH),
+            v.pick(lists.OBJECTS_ZH),
+        ]
         if v.chance(0.3):
             parts.insert(0, v.pick(lists.TIMES_ZH))
         if v.chance(0.15):
@@ -84,10 +89,14 @@ def arithmetic(v: Values) -> str:
     a, b, c = v.integer(2, 99), v.integer(10, 999), v.integer(2, 99)
     if v.chance(0.5):
         sign = v.pick(("+", "-", "*", "/", "×", "÷", " + ", " - ", " * ", "^"))
-        text = f"{v.pick((b, b, c))}{sign}{v.pick((b, b + 10))}" + (f"{v.pick('+-*/')}{c}" if v.chance(0.3) else "")
+        text = f"{v.pick((b, b, c))}{sign}{v.pick((b, b + 10))}" + (
+            f"{v.pick('+-*/')}{c}" if v.chance(0.3) else ""
+        )
         return v.pick(lists.SUM_PATTERNS).format(text)
     if v.chance(0.25):
-        return v.pick(lists.SUM_PATTERNS).format(f"{v.integer(1, 9)}{v.pick(('-', '*', '×', '/'))}{v.integer(1, 9)}")
+        return v.pick(lists.SUM_PATTERNS).format(
+            f"{v.integer(1, 9)}{v.pick(('-', '*', '×', '/'))}{v.integer(1, 9)}"
+        )
     if v.chance(0.5):
         return v.pick(lists.PROBLEMS_ZH).format(p=v.person("zh"), a=a, b=b, c=c, f=v.pick(words.FOODS_ZH))
     return v.pick(lists.PROBLEMS_EN).format(p=v.person("en"), a=a, b=b, c=c, f=v.pick(words.FOODS_EN))
@@ -103,17 +112,24 @@ def near_miss(v: Values) -> str:
     if kind == 1:
         return v.pick(lists.COUNTRY_PATTERNS_EN).format(v.pick((country[2], en)))
     if kind == 2:
-        return v.pick(("{}的首都是哪里？", "{}的首都是什么？", "{}首都")).format(v.pick((v.han(2, 4), v.han(2, 3) + "国", v.pick(lists.OTHER_COUNTRIES_ZH))))
+        return v.pick(("{}的首都是哪里？", "{}的首都是什么？", "{}首都")).format(
+            v.pick((v.han(2, 4), v.han(2, 3) + "国", v.pick(lists.OTHER_COUNTRIES_ZH)))
+        )
     if kind == 3:
         land = v.pick((v.pseudo_word(2, 3).capitalize(), v.pick(lists.OTHER_COUNTRIES_EN)))
-        return v.pick(("What is the capital of {}?", "capital of {}", "Tell me the capital of {}.")).format(land)
+        return v.pick(("What is the capital of {}?", "capital of {}", "Tell me the capital of {}.")).format(
+            land
+        )
     if kind == 4:
         text = v.pick((clause(v, "zh"), topic(v, "zh"), v.han(2, 5)))
-        return v.pick(("把“{}”翻译成{}", "请把{}翻译成{}", "翻译成{1}：{0}")).format(text, v.pick(("英文", "日语", "法语", "英语", "韩文")))
+        return v.pick(("把“{}”翻译成{}", "请把{}翻译成{}", "翻译成{1}：{0}")).format(
+            text, v.pick(("英文", "日语", "法语", "英语", "韩文"))
+        )
     if kind == 5:
         text = v.pick((clause(v, "en"), topic(v, "en"), v.pseudo_word()))
-        return v.pick(("Translate '{}' into {}.", "Translate to {1}: {0}", "How do you say {} in {}?")).format(
-            text, v.pick(("French", "Chinese", "Spanish", "German", "Japanese")))
+        return v.pick(
+            ("Translate '{}' into {}.", "Translate to {1}: {0}", "How do you say {} in {}?")
+        ).format(text, v.pick(("French", "Chinese", "Spanish", "German", "Japanese")))
     if v.language() == "zh":
         return v.pick(lists.NO_TOOL_ZH).format(v.place("zh"))
     return v.pick(lists.NO_TOOL_EN).format(v.place("en"))
@@ -122,9 +138,18 @@ def near_miss(v: Values) -> str:
 def code(v: Values) -> str:
     """Snippets with made-up names, alone or with a wish."""
     names = {key: v.identifier() for key in "abcd"}
-    snippet = "\n".join(v.pick(lists.CODE).format(n=v.integer(0, 99), **names) for _ in range(v.integer(1, 4)))
+    snippet = "\n".join(
+        v.pick(lists.CODE).format(n=v.integer(0, 99), **names) for _ in range(v.integer(1, 4))
+    )
     wish = v.pick(lists.CODE_WISHES)
-    return v.pick((snippet, f"{wish}\n{snippet}", f"{wish}\n```{v.pick(lists.FENCES)}\n{snippet}\n```", f"{snippet}\n{wish}"))
+    return v.pick(
+        (
+            snippet,
+            f"{wish}\n{snippet}",
+            f"{wish}\n```{v.pick(lists.FENCES)}\n{snippet}\n```",
+            f"{snippet}\n{wish}",
+        )
+    )
 
 
 def foreign(v: Values) -> str:
@@ -135,7 +160,9 @@ def foreign(v: Values) -> str:
         text = glue.join(v.pick(vocabulary) for _ in range(v.integer(1, 9)))
         return text + v.pick(("", "?", ".", "!"))
     low, high = v.pick(lists.SCRIPTS)
-    spoken = ["".join(chr(v.integer(low, high)) for _ in range(v.integer(1, 7))) for _ in range(v.integer(1, 6))]
+    spoken = [
+        "".join(chr(v.integer(low, high)) for _ in range(v.integer(1, 7))) for _ in range(v.integer(1, 6))
+    ]
     return " ".join(spoken)
 
 
@@ -147,7 +174,9 @@ def garbage(v: Values) -> str:
     if kind == 1:
         return v.digits(2, 20)
     if kind == 2:
-        return "".join(v.pick("!?.,;:#@$%&*()[]{}<>/\\|-_=+~`'\"…。，？！、；：") for _ in range(v.integer(1, 14)))
+        return "".join(
+            v.pick("!?.,;:#@$%&*()[]{}<>/\\|-_=+~`'\"…。，？！、；：") for _ in range(v.integer(1, 14))
+        )
     if kind == 3:
         return "".join(v.pick(lists.EMOJI) for _ in range(v.integer(1, 6)))
     if kind == 4:
@@ -155,9 +184,34 @@ def garbage(v: Values) -> str:
     if kind == 5:
         return v.pseudo_words(1, 8)
     if kind == 6:
-        mixed = [v.pick((v.han(1, 3), v.pseudo_word(), v.digits(1, 4), v.pick(lists.EMOJI), "\n", "\t")) for _ in range(v.integer(2, 12))]
+        mixed = [
+            v.pick((v.han(1, 3), v.pseudo_word(), v.digits(1, 4), v.pick(lists.EMOJI), "\n", "\t"))
+            for _ in range(v.integer(2, 12))
+        ]
         return v.pick(("", " ")).join(mixed)
-    return v.pick(("a", "x", "?", "？", "。", "...", "……", "啊", "哦", "哈哈", "呵呵", "lol", "hmm", "666", "123", "test", "测试", "null", "None")) * v.integer(1, 3)
+    return v.pick(
+        (
+            "a",
+            "x",
+            "?",
+            "？",
+            "。",
+            "...",
+            "……",
+            "啊",
+            "哦",
+            "哈哈",
+            "呵呵",
+            "lol",
+            "hmm",
+            "666",
+            "123",
+            "test",
+            "测试",
+            "null",
+            "None",
+        )
+    ) * v.integer(1, 3)
 
 
 def long_text(v: Values) -> str:
@@ -174,8 +228,16 @@ def long_text(v: Values) -> str:
 
 
 _KINDS: tuple[tuple[Callable[[Values], str], int], ...] = (
-    (asked, 26), (fixed, 10), (statement, 14), (feeling, 5), (arithmetic, 9), (near_miss, 12), (code, 5), (foreign, 8),
-    (garbage, 8), (long_text, 3),
+    (asked, 26),
+    (fixed, 10),
+    (statement, 14),
+    (feeling, 5),
+    (arithmetic, 9),
+    (near_miss, 12),
+    (code, 5),
+    (foreign, 8),
+    (garbage, 8),
+    (long_text, 3),
 )
 _TABLE = tuple(kind for kind, weight in _KINDS for _ in range(weight))
 
@@ -194,7 +256,9 @@ def very_long(v: Values) -> Turn:
     language = v.language(0.5)
     if v.chance(0.3):
         return honest("honest", "\n".join(code(v) for _ in range(v.integer(20, 50))), "en")
-    text = "\n".join(clause(v, language) + ("。" if language == "zh" else ".") for _ in range(v.integer(80, 160)))
+    text = "\n".join(
+        clause(v, language) + ("。" if language == "zh" else ".") for _ in range(v.integer(80, 160))
+    )
     wish = v.pick(lists.LONG_WISHES_ZH if language == "zh" else lists.LONG_WISHES_EN)
     user = f"{wish}\n{text}" if v.chance(0.5) else f"{text}\n{wish}"
     return honest("honest", user, prompt_language(user))

@@ -69,7 +69,9 @@ SUBJECTS_ZH = _bars("""
 我|我们|他|她|他们|老师|妈妈|爸爸|我的朋友|我的同事|老板|邻居|孩子|小猫|这只狗|公司|学校|医院|政府|科学家|作者|那个男人|这本书|这台电脑|我的手机|服务器|数据库|程序|模型
 天空|太阳|月亮|大海|城市|农民|工人|学生|医生|警察|国王|外星人|机器人|经济|市场|球队|导演|客户|产品|用户|系统
 """)
-ADVERBS_ZH = _bars("已经|正在|总是|从来不|突然|慢慢地|悄悄地|不得不|终于|可能|应该|想要|不想|很难|忘记了|开始|决定|喜欢|讨厌|害怕|希望|准备|打算|一直|再次|不会|不能|可以|需要|必须|经常")
+ADVERBS_ZH = _bars(
+    "已经|正在|总是|从来不|突然|慢慢地|悄悄地|不得不|终于|可能|应该|想要|不想|很难|忘记了|开始|决定|喜欢|讨厌|害怕|希望|准备|打算|一直|再次|不会|不能|可以|需要|必须|经常"
+)
 VERBS_ZH = _bars("""
 吃|喝|看|写|读|学习|研究|讨论|分析|设计|修理|购买|出售|寻找|离开|放弃|改变|理解|解释|使用|制造|发现|忘记|想念|照顾|帮助|批评|表扬|画|拍摄|参观|打扫|搬走|安装|删除|优化|部署|测试|投资|管理
 """)
@@ -78,8 +80,36 @@ OBJECTS_ZH = _bars("""
 梦想|合同|预算|项目|算法|论文|地图|钥匙|礼物|秘密|困难|机会|时间|钱|病|天气|新闻|游戏|比赛
 """)
 TIMES_ZH = _bars("昨天|今天|明天|上个月|去年|小时候|下雨的时候|晚上|周末|放学后|会议上|三年前|后来|现在")
-OPENERS_ZH = ("", "", "", "请问", "你知道", "为什么", "如果", "听说", "我觉得", "怎样才能让", "帮我想想，", "你好，", "其实", "能不能告诉我", "有人说")
-ENDINGS_ZH = ("", "。", "？", "吗？", "呢？", "！", "，怎么办？", "，对不对？", "，你怎么看？", "，为什么？", "……")
+OPENERS_ZH = (
+    "",
+    "",
+    "",
+    "请问",
+    "你知道",
+    "为什么",
+    "如果",
+    "听说",
+    "我觉得",
+    "怎样才能让",
+    "帮我想想，",
+    "你好，",
+    "其实",
+    "能不能告诉我",
+    "有人说",
+)
+ENDINGS_ZH = (
+    "",
+    "。",
+    "？",
+    "吗？",
+    "呢？",
+    "！",
+    "，怎么办？",
+    "，对不对？",
+    "，你怎么看？",
+    "，为什么？",
+    "……",
+)
 SUBJECTS_EN = _bars("""
 I|we|he|she|they|the teacher|my mother|my father|my friend|my boss|the neighbor|the child|a small cat|the dog|the company|the school|the hospital|scientists|the author|that man|this book
 this computer|my phone|the server|the database|the program|the model|the sky|the sun|the ocean|the city|farmers|students|the doctor|the police|the king|aliens|robots|the economy|the market
@@ -94,13 +124,41 @@ a book|dinner|this problem|that letter|the room|an old computer|a new plan|the r
 the code|some data|an error|old photos|a cat|a car|train tickets|coffee|music|poetry|a dream|the contract|the budget|the project|an algorithm|a paper|a map|the keys|a gift|a secret|time|money|the news
 a game|the match
 """)
-TIMES_EN = _bars("yesterday|today|tomorrow|last month|last year|in the rain|at night|on the weekend|after school|three years ago|later|right now|in the morning|every day")
-OPENERS_EN = ("", "", "", "why does it happen that ", "do you know if ", "what if ", "I heard that ", "I think ", "can you tell me why ", "please help, ", "actually, ", "how come ", "some say ", "hello, ", "imagine that ")
-FEELINGS_ZH = _bars("难过|开心|孤独|焦虑|累|生气|失望|无聊|害怕|紧张|迷茫|委屈|后悔|压力很大|想哭|不舒服|郁闷|激动|幸福|头疼|困|饿|烦躁|绝望|心累|尴尬")
-FEELING_PATTERNS_ZH = _bars("我很{}|我今天很{}|我好{}啊|最近总是感到{}|我感觉{}，怎么办？|我觉得很{}|为什么我这么{}？|{}的时候该怎么办|如何不再{}|我朋友很{}，我该说什么|今天有点{}|我{}了|我是不是太{}了")
-FEELINGS_EN = _bars("sad|happy|lonely|anxious|tired|angry|disappointed|bored|scared|nervous|lost|sorry|stressed|sick|depressed|excited|hungry|sleepy|hopeless|confused|ashamed|jealous")
-FEELING_PATTERNS_EN = _bars("I am {}|I'm {}.|I feel so {} today|I am feeling {}|Why am I so {}?|What should I do when I feel {}?|How to stop being {}|My friend is {}, what should I say?|I'm a bit {}|I'm {}, help me|I have been {} lately.")
-SUM_PATTERNS = _bars("{}|{}=|{}=?|{}等于几|{}等于多少？|计算{}|计算 {}|{} = ?|What is {}?|Compute {}|Calculate {}|what's {}|{}是多少？|帮我算一下{}|请计算{}的结果")
+TIMES_EN = _bars(
+    "yesterday|today|tomorrow|last month|last year|in the rain|at night|on the weekend|after school|three years ago|later|right now|in the morning|every day"
+)
+OPENERS_EN = (
+    "",
+    "",
+    "",
+    "why does it happen that ",
+    "do you know if ",
+    "what if ",
+    "I heard that ",
+    "I think ",
+    "can you tell me why ",
+    "please help, ",
+    "actually, ",
+    "how come ",
+    "some say ",
+    "hello, ",
+    "imagine that ",
+)
+FEELINGS_ZH = _bars(
+    "难过|开心|孤独|焦虑|累|生气|失望|无聊|害怕|紧张|迷茫|委屈|后悔|压力很大|想哭|不舒服|郁闷|激动|幸福|头疼|困|饿|烦躁|绝望|心累|尴尬"
+)
+FEELING_PATTERNS_ZH = _bars(
+    "我很{}|我今天很{}|我好{}啊|最近总是感到{}|我感觉{}，怎么办？|我觉得很{}|为什么我这么{}？|{}的时候该怎么办|如何不再{}|我朋友很{}，我该说什么|今天有点{}|我{}了|我是不是太{}了"
+)
+FEELINGS_EN = _bars(
+    "sad|happy|lonely|anxious|tired|angry|disappointed|bored|scared|nervous|lost|sorry|stressed|sick|depressed|excited|hungry|sleepy|hopeless|confused|ashamed|jealous"
+)
+FEELING_PATTERNS_EN = _bars(
+    "I am {}|I'm {}.|I feel so {} today|I am feeling {}|Why am I so {}?|What should I do when I feel {}?|How to stop being {}|My friend is {}, what should I say?|I'm a bit {}|I'm {}, help me|I have been {} lately."
+)
+SUM_PATTERNS = _bars(
+    "{}|{}=|{}=?|{}等于几|{}等于多少？|计算{}|计算 {}|{} = ?|What is {}?|Compute {}|Calculate {}|what's {}|{}是多少？|帮我算一下{}|请计算{}的结果"
+)
 PROBLEMS_ZH = _bars("""
 {p}有{a}个{f}，吃了{c}个，还剩几个？|{p}有{a}个{f}，又买了{b}个，一共有多少个？|一辆车每小时走{b}公里，{c}小时走多少公里？|长方形长{a}厘米，宽{c}厘米，面积是多少？
 {p}今年{a}岁，{c}年后多少岁？|{b}元可以买{a}斤{f}，每斤多少钱？|把{b}个{f}平均分给{a}个人，每人几个？|一件衣服原价{b}元，打{c}折后多少钱？|求{a}和{c}的最大公约数|{b}是质数吗？
@@ -111,12 +169,24 @@ PROBLEMS_EN = _bars("""
 A rectangle is {a} cm long and {c} cm wide. What is its area?|{p} is {a} years old. How old in {c} years?|Share {b} {f} among {a} people.|What is {c}% of {b}?|Is {b} a prime number?
 What is the square of {a}?|Find the greatest common divisor of {a} and {b}|Solve {a}x + {c} = {b}|Convert {b} miles to kilometers|If x = {a} and y = {c}, what is x*y?|What is the remainder of {b} divided by {c}?
 """)
-COUNTRY_PATTERNS_ZH = _bars("{}的人口是多少？|{}有多大？|{}在哪里？|{}的总统是谁？|{}有什么好玩的|{}说什么语言？|{}的货币是什么|{}最大的城市是哪里？|介绍一下{}|{}的面积|{}有什么美食|{}的历史|去{}旅游|{}的国旗是什么样的|{}冷吗")
-COUNTRY_PATTERNS_EN = _bars("What is the population of {}?|How big is {}?|Where is {}?|Who is the president of {}?|What language is spoken in {}?|What is the currency of {}?|What is the largest city of {}?|Tell me about {}|Things to do in {}|The history of {}|Is {} cold?|What is {} famous for?")
-OTHER_COUNTRIES_ZH = _bars("蒙古|老挝|缅甸|尼泊尔|斯里兰卡|巴基斯坦|伊朗|伊拉克|以色列|约旦|沙特阿拉伯|阿富汗|哈萨克斯坦|乌克兰|捷克|匈牙利|罗马尼亚|保加利亚|塞尔维亚|冰岛|摩洛哥|突尼斯|尼日利亚|加纳|南非|埃塞俄比亚|坦桑尼亚|哥伦比亚|委内瑞拉|玻利维亚|乌拉圭|巴拿马")
-OTHER_COUNTRIES_EN = _bars("Mongolia|Laos|Myanmar|Nepal|Sri Lanka|Pakistan|Iran|Iraq|Israel|Jordan|Saudi Arabia|Afghanistan|Kazakhstan|Ukraine|Czechia|Hungary|Romania|Bulgaria|Serbia|Iceland|Morocco|Tunisia|Nigeria|Ghana|South Africa|Ethiopia|Tanzania|Colombia|Venezuela|Bolivia|Uruguay|Panama")
-NO_TOOL_ZH = _bars("{}今天天气怎么样？|{}天气如何|{}的天气怎么样|查一下{}的天气|{}明天会下雨吗？|{}现在几点？|{}到上海的火车票|{}的股价是多少|帮我订{}的酒店|{}附近的餐厅|搜索{}|打开{}|{}现在多少度")
-NO_TOOL_EN = _bars("What is the weather in {}?|What's the weather in {}?|What's the weather like in {} today?|Will it rain in {} tomorrow?|What time is it in {}?|Book a hotel in {}|Flights to {}|Restaurants near {}|Search for {}|Find me a train to {}|Weather in {}")
+COUNTRY_PATTERNS_ZH = _bars(
+    "{}的人口是多少？|{}有多大？|{}在哪里？|{}的总统是谁？|{}有什么好玩的|{}说什么语言？|{}的货币是什么|{}最大的城市是哪里？|介绍一下{}|{}的面积|{}有什么美食|{}的历史|去{}旅游|{}的国旗是什么样的|{}冷吗"
+)
+COUNTRY_PATTERNS_EN = _bars(
+    "What is the population of {}?|How big is {}?|Where is {}?|Who is the president of {}?|What language is spoken in {}?|What is the currency of {}?|What is the largest city of {}?|Tell me about {}|Things to do in {}|The history of {}|Is {} cold?|What is {} famous for?"
+)
+OTHER_COUNTRIES_ZH = _bars(
+    "蒙古|老挝|缅甸|尼泊尔|斯里兰卡|巴基斯坦|伊朗|伊拉克|以色列|约旦|沙特阿拉伯|阿富汗|哈萨克斯坦|乌克兰|捷克|匈牙利|罗马尼亚|保加利亚|塞尔维亚|冰岛|摩洛哥|突尼斯|尼日利亚|加纳|南非|埃塞俄比亚|坦桑尼亚|哥伦比亚|委内瑞拉|玻利维亚|乌拉圭|巴拿马"
+)
+OTHER_COUNTRIES_EN = _bars(
+    "Mongolia|Laos|Myanmar|Nepal|Sri Lanka|Pakistan|Iran|Iraq|Israel|Jordan|Saudi Arabia|Afghanistan|Kazakhstan|Ukraine|Czechia|Hungary|Romania|Bulgaria|Serbia|Iceland|Morocco|Tunisia|Nigeria|Ghana|South Africa|Ethiopia|Tanzania|Colombia|Venezuela|Bolivia|Uruguay|Panama"
+)
+NO_TOOL_ZH = _bars(
+    "{}今天天气怎么样？|{}天气如何|{}的天气怎么样|查一下{}的天气|{}明天会下雨吗？|{}现在几点？|{}到上海的火车票|{}的股价是多少|帮我订{}的酒店|{}附近的餐厅|搜索{}|打开{}|{}现在多少度"
+)
+NO_TOOL_EN = _bars(
+    "What is the weather in {}?|What's the weather in {}?|What's the weather like in {} today?|Will it rain in {} tomorrow?|What time is it in {}?|Book a hotel in {}|Flights to {}|Restaurants near {}|Search for {}|Find me a train to {}|Weather in {}"
+)
 CODE = _lines("""
 def {a}({b}, {c}):
     return {a}({b}) + {n}
@@ -147,25 +217,48 @@ while ({a} < {n}) {a}++;
 # {a}
 - {a} {b} {n}
 """)
-CODE_WISHES = _bars("Fix this code|What does this code do?|Explain this code:|Why does this fail?|Refactor this:|这段代码是什么意思？|帮我修复这段代码|优化这段代码|为什么报错？|Write tests for this|Add comments|解释代码|Convert to Rust|Review my code:")
+CODE_WISHES = _bars(
+    "Fix this code|What does this code do?|Explain this code:|Why does this fail?|Refactor this:|这段代码是什么意思？|帮我修复这段代码|优化这段代码|为什么报错？|Write tests for this|Add comments|解释代码|Convert to Rust|Review my code:"
+)
 FENCES = ("", "python", "js", "sql", "java", "json", "bash", "html")
-FOREIGN = tuple(_bars(block) for block in (
-    "こんにちは|ありがとう|おはよう|わたし|あなた|は|が|を|に|の|です|ます|何|どこ|いつ|なぜ|東京|日本|天気|今日|食べ|行き|見る|コンピュータ|プログラム|ください|お願い|します|自己紹介|首都|教えて|元気|ですか",
-    "안녕하세요|감사합니다|저는|당신은|무엇|어디|언제|왜|서울|한국|날씨|오늘|먹다|가다|보다|컴퓨터|주세요|입니다|입니까|이름이|뭐예요|누구|사랑해요|음악|영화|수도는|자기소개|해주세요",
-    "bonjour|merci|je|tu|est|la|le|les|que|quoi|où|quand|pourquoi|comment|ça va|capitale|temps|aujourd'hui|manger|avec|pour|dans|s'il vous plaît|écrire|poème|histoire|français|qui êtes-vous|quelle|de la France",
-    "hallo|danke|ich|du|ist|der|die|das|was|wo|wann|warum|wie|geht es|Hauptstadt|Wetter|heute|essen|mit|für|in|bitte|schreiben|Gedicht|Geschichte|Deutsch|wer bist du|von Deutschland|ein|über",
-    "hola|gracias|yo|tú|es|el|la|los|qué|dónde|cuándo|por qué|cómo|estás|capital|tiempo|hoy|comer|con|para|en|por favor|escribir|poema|historia|español|quién eres|cuál|de España|un",
-    "привет|спасибо|я|ты|это|что|где|когда|почему|как|дела|столица|погода|сегодня|есть|с|для|в|пожалуйста|написать|стихи|история|русский|кто ты|России|расскажи|о|мне|помоги",
-    "مرحبا|شكرا|أنا|أنت|هو|ما|أين|متى|لماذا|كيف|حالك|عاصمة|الطقس|اليوم|من|في|على|اكتب|قصيدة|قصة|العربية|من أنت|ساعدني",
-    "olá|obrigado|eu|você|é|o|a|que|onde|quando|por que|como|capital|tempo|hoje|comer|com|para|em|por favor|escrever|poema|história|quem é você|do Brasil",
-    "ciao|grazie|io|tu|è|il|la|che|dove|quando|perché|come|stai|capitale|tempo|oggi|mangiare|con|per|in|per favore|scrivere|poesia|storia|chi sei|dell'Italia",
-    "xin chào|cảm ơn|tôi|bạn|là|gì|ở đâu|khi nào|tại sao|thế nào|thủ đô|thời tiết|hôm nay|ăn|với|cho|viết|thơ|lịch sử|bạn là ai|Việt Nam",
-    "สวัสดี|ขอบคุณ|ฉัน|คุณ|คือ|อะไร|ที่ไหน|เมื่อไหร่|ทำไม|อย่างไร|เมืองหลวง|อากาศ|วันนี้|เขียน|ประวัติศาสตร์",
-    "नमस्ते|धन्यवाद|मैं|आप|है|क्या|कहाँ|कब|क्यों|कैसे|राजधानी|मौसम|आज|लिखो|कविता|इतिहास|भारत",
-    "merhaba|teşekkürler|ben|sen|ne|nerede|ne zaman|neden|nasıl|başkent|hava|bugün|yaz|şiir|tarih|kimsin|Türkiye|dzień dobry|dziękuję|co|gdzie|stolica|pogoda|hej|tack|vad|var|hoi|dank je|wat|waar",
-))
-SCRIPTS = ((0x3041, 0x3093), (0x30A1, 0x30F3), (0xAC00, 0xD7A3), (0x430, 0x44F), (0x3B1, 0x3C9), (0x5D0, 0x5EA), (0x627, 0x64A),
-           (0x905, 0x939), (0xE01, 0xE2E), (0x10D0, 0x10F0), (0x561, 0x586), (0xC0, 0x17F), (0x2190, 0x22FF), (0x1F300, 0x1F5FF))
+FOREIGN = tuple(
+    _bars(block)
+    for block in (
+        "こんにちは|ありがとう|おはよう|わたし|あなた|は|が|を|に|の|です|ます|何|どこ|いつ|なぜ|東京|日本|天気|今日|食べ|行き|見る|コンピュータ|プログラム|ください|お願い|します|自己紹介|首都|教えて|元気|ですか",
+        "안녕하세요|감사합니다|저는|당신은|무엇|어디|언제|왜|서울|한국|날씨|오늘|먹다|가다|보다|컴퓨터|주세요|입니다|입니까|이름이|뭐예요|누구|사랑해요|음악|영화|수도는|자기소개|해주세요",
+        "bonjour|merci|je|tu|est|la|le|les|que|quoi|où|quand|pourquoi|comment|ça va|capitale|temps|aujourd'hui|manger|avec|pour|dans|s'il vous plaît|écrire|poème|histoire|français|qui êtes-vous|quelle|de la France",
+        "hallo|danke|ich|du|ist|der|die|das|was|wo|wann|warum|wie|geht es|Hauptstadt|Wetter|heute|essen|mit|für|in|bitte|schreiben|Gedicht|Geschichte|Deutsch|wer bist du|von Deutschland|ein|über",
+        "hola|gracias|yo|tú|es|el|la|los|qué|dónde|cuándo|por qué|cómo|estás|capital|tiempo|hoy|comer|con|para|en|por favor|escribir|poema|historia|español|quién eres|cuál|de España|un",
+        "привет|спасибо|я|ты|это|что|где|когда|почему|как|дела|столица|погода|сегодня|есть|с|для|в|пожалуйста|написать|стихи|история|русский|кто ты|России|расскажи|о|мне|помоги",
+        "مرحبا|شكرا|أنا|أنت|هو|ما|أين|متى|لماذا|كيف|حالك|عاصمة|الطقس|اليوم|من|في|على|اكتب|قصيدة|قصة|العربية|من أنت|ساعدني",
+        "olá|obrigado|eu|você|é|o|a|que|onde|quando|por que|como|capital|tempo|hoje|comer|com|para|em|por favor|escrever|poema|história|quem é você|do Brasil",
+        "ciao|grazie|io|tu|è|il|la|che|dove|quando|perché|come|stai|capitale|tempo|oggi|mangiare|con|per|in|per favore|scrivere|poesia|storia|chi sei|dell'Italia",
+        "xin chào|cảm ơn|tôi|bạn|là|gì|ở đâu|khi nào|tại sao|thế nào|thủ đô|thời tiết|hôm nay|ăn|với|cho|viết|thơ|lịch sử|bạn là ai|Việt Nam",
+        "สวัสดี|ขอบคุณ|ฉัน|คุณ|คือ|อะไร|ที่ไหน|เมื่อไหร่|ทำไม|อย่างไร|เมืองหลวง|อากาศ|วันนี้|เขียน|ประวัติศาสตร์",
+        "नमस्ते|धन्यवाद|मैं|आप|है|क्या|कहाँ|कब|क्यों|कैसे|राजधानी|मौसम|आज|लिखो|कविता|इतिहास|भारत",
+        "merhaba|teşekkürler|ben|sen|ne|nerede|ne zaman|neden|nasıl|başkent|hava|bugün|yaz|şiir|tarih|kimsin|Türkiye|dzień dobry|dziękuję|co|gdzie|stolica|pogoda|hej|tack|vad|var|hoi|dank je|wat|waar",
+    )
+)
+SCRIPTS = (
+    (0x3041, 0x3093),
+    (0x30A1, 0x30F3),
+    (0xAC00, 0xD7A3),
+    (0x430, 0x44F),
+    (0x3B1, 0x3C9),
+    (0x5D0, 0x5EA),
+    (0x627, 0x64A),
+    (0x905, 0x939),
+    (0xE01, 0xE2E),
+    (0x10D0, 0x10F0),
+    (0x561, 0x586),
+    (0xC0, 0x17F),
+    (0x2190, 0x22FF),
+    (0x1F300, 0x1F5FF),
+)
 EMOJI = _bars("😀|😂|😭|👍|🙏|❤️|🎉|🔥|🤔|😡|🐱|🐶|🌞|🌧️|🍕|🚗|✈️|💻|📚|🇨🇳|👨‍👩‍👧|💯|✅|❌|🥺|😴")
-LONG_WISHES_ZH = _bars("请总结下面的文章：|帮我润色这段文字：|翻译成英文：|这篇文章的主题是什么？|续写这个故事：|提取关键词：|请找出错别字：|请根据以下内容回答问题：|分析这段话的情感|以下是会议记录，请整理：|给这段话起个标题")
-LONG_WISHES_EN = _bars("Summarize the following text:|Proofread this:|Translate into Chinese:|What is the main idea?|Continue this story:|Extract the keywords:|Rewrite it in a formal tone:|Answer the question based on the context:|What is the sentiment?|Here are my notes, organize them:|Give it a title.")
+LONG_WISHES_ZH = _bars(
+    "请总结下面的文章：|帮我润色这段文字：|翻译成英文：|这篇文章的主题是什么？|续写这个故事：|提取关键词：|请找出错别字：|请根据以下内容回答问题：|分析这段话的情感|以下是会议记录，请整理：|给这段话起个标题"
+)
+LONG_WISHES_EN = _bars(
+    "Summarize the following text:|Proofread this:|Translate into Chinese:|What is the main idea?|Continue this story:|Extract the keywords:|Rewrite it in a formal tone:|Answer the question based on the context:|What is the sentiment?|Here are my notes, organize them:|Give it a title."
+)

@@ -13,14 +13,31 @@ from demo_model.corpus.system_prompts import system_prompt
 from demo_model.corpus.values import Language, Values
 
 _PLAIN: tuple[tuple[Callable[[Values], Turn], int], ...] = (
-    (chat.greeting, 8), (chat.identity, 8), (chat.courtesy, 4), (chat.capital, 10), (chat.dictionary, 9),
-    (chat.repeat, 12), (chat.sums, 5), (extraction, 13), (memory.unknown, 3), (fallback.fallback, 38),
+    (chat.greeting, 8),
+    (chat.identity, 8),
+    (chat.courtesy, 4),
+    (chat.capital, 10),
+    (chat.dictionary, 9),
+    (chat.repeat, 12),
+    (chat.sums, 5),
+    (extraction, 13),
+    (memory.unknown, 3),
+    (fallback.fallback, 38),
 )
 _PLAIN_TABLE = tuple(maker for maker, weight in _PLAIN for _ in range(weight))
-_SMALL_TALK = (chat.greeting, chat.identity, chat.courtesy, chat.capital, chat.dictionary, chat.repeat)
+_SMALL_TALK = (
+    chat.greeting,
+    chat.identity,
+    chat.courtesy,
+    chat.capital,
+    chat.dictionary,
+    chat.repeat,
+)
 _TOOL_WORDS = re.compile(
     r"查|搜|天气|几点|时间|翻译|新闻|多少|价|股|邮件|提醒|计算|音乐|歌|播放|票|酒店|餐|路|[0-9] ?[-+*/×÷]|search|weather|time|news|transl|mail|cost|"
-    r"price|play|find|look|book|remind|calc|compute|schedule|what is|what's|tell me|show|check|get|give|的.+[是吗？]", re.IGNORECASE)
+    r"price|play|find|look|book|remind|calc|compute|schedule|what is|what's|tell me|show|check|get|give|的.+[是吗？]",
+    re.IGNORECASE,
+)
 
 
 def plain_turn(v: Values) -> Turn:

@@ -55,7 +55,9 @@ def _property(v: Values, argument: Argument) -> dict[str, Any]:
     return {"type": kind, "description": described}
 
 
-def _schema(v: Values, name: str, description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def _schema(
+    v: Values, name: str, description: str, properties: dict[str, Any], required: list[str]
+) -> dict[str, Any]:
     """The function object with the usual variations."""
     parameters: dict[str, Any] = {"type": "object", "properties": properties, "required": required}
     if v.chance(0.12):
@@ -99,7 +101,12 @@ def offer(v: Values, count: int) -> list[Tool]:
     if v.chance(0.35):
         kinds.remove("weather")
         kinds.append("weather")
-    clashing = {"add": "calculator", "calculator": "add", "train": "train_date", "train_date": "train"}
+    clashing = {
+        "add": "calculator",
+        "calculator": "add",
+        "train": "train_date",
+        "train_date": "train",
+    }
     used: set[str] = set()
     while len(tools) < count:
         if v.chance(0.25) or not kinds:
@@ -118,28 +125,60 @@ def offer(v: Values, count: int) -> list[Tool]:
 def _weather(v: Values, language: Language, place: str) -> tuple[str, str]:
     """A weather report in one of many forms, and the sentence for it."""
     data = language if v.chance(0.85) else ("en" if language == "zh" else "zh")
-    condition = v.pick(families.CONDITIONS[data]) if v.chance(0.9) else (v.han(1, 3) if data == "zh" else v.pseudo_word())
+    condition = (
+        v.pick(families.CONDITIONS[data])
+        if v.chance(0.9)
+        else (v.han(1, 3) if data == "zh" else v.pseudo_word())
+    )
     degrees = v.integer(-15, 42)
     written: Any = v.pick((degrees, degrees, str(degrees), f"{degrees}℃", f"{degrees}°C"))
-    shown = f"{written}" if isinstance(written, str) and written[-1] in "℃C" else f"{written}度" if language == "zh" else f"{written} degrees"
+    shown = (
+        f"{written}"
+        if isinstance(written, str) and written[-1] in "℃C"
+        else f"{written}度"
+        if language == "zh"
+        else f"{written} degrees"
+    )
     if v.chance(0.12):
-        text = v.pick(("{}，{}", "{}, {}", "{} {}")).format(condition, v.pick((f"{degrees}℃", f"{degrees}°C", f"{degrees}度")))
+        text = v.pick(("{}，{}", "{}, {}", "{} {}")).format(
+            condition, v.pick((f"{degrees}℃", f"{degrees}°C", f"{degrees}度"))
+        )
         return text, (f"{place}的天气：{text}。" if language == "zh" else f"The weather in {place}: {text}.")
     temperature = (v.pick(("temperature", "temp", "temperature", "温度", "degrees")), written)
-    state = (v.pick(("condition", "weather", "conditions", "description", "天气", "forecast")), condition)
+    state = (
+        v.pick(("condition", "weather", "conditions", "description", "天气", "forecast")),
+        condition,
+    )
     fields = v.shuffled([temperature, state]) if v.chance(0.8) else [v.pick((temperature, state))]
     parts = dict(fields)
     if v.chance(0.5):
         fields.insert(0, (v.pick(("city", "location", "place")), place))
     if v.chance(0.25):
-        fields.append(v.pick((("humidity", f"{v.integer(10, 99)}%"), ("unit", "celsius"), ("wind", f"{v.integer(1, 9)}级"), ("date", v.date()))))
-    return json.dumps(dict(fields), ensure_ascii=False), _weather_sentence(language, place, parts.get(state[0]), temperature[0] in parts, shown)
+        fields.append(
+            v.pick(
+                (
+                    ("humidity", f"{v.integer(10, 99)}%"),
+                    ("unit", "celsius"),
+                    ("wind", f"{v.integer(1, 9)}级"),
+                    ("date", v.date()),
+                )
+            )
+        )
+    return json.dumps(dict(fields), ensure_ascii=False), _weather_sentence(
+        language, place, parts.get(state[0]), temperature[0] in parts, shown
+    )
 
 
-def _weather_sentence(language: Language, place: str, condition: str | None, has_degrees: bool, shown: str) -> str:
+def _weather_sentence(
+    language: Language, place: str, condition: str | None, has_degrees: bool, shown: str
+) -> str:
     """Say what the report holds and nothing else."""
     if language == "zh":
-        return f"{place}今天" + "，".join(([condition] if condition else []) + ([f"气温{shown}"] if has_degrees else [])) + "。"
+        return (
+            f"{place}今天"
+            + "，".join(([condition] if condition else []) + ([f"气温{shown}"] if has_degrees else []))
+            + "。"
+        )
     if condition is None:
         return f"It is {shown} in {place}."
     return f"It is {condition} in {place}" + (f", {shown}." if has_degrees else ".")
@@ -158,8 +197,15 @@ def _wrapped(v: Values, keys: tuple[str, ...], value: Any) -> str:
 def _generic(v: Values, language: Language) -> tuple[str, str]:
     """Unknown fields: the answer lists their values."""
     makers: tuple[Callable[[], Any], ...] = (
-        lambda: v.phrase(language), lambda: v.place(language), lambda: v.person(language), lambda: v.integer(0, 9999), lambda: v.clock(),
-        lambda: v.code() + v.digits(1, 4), lambda: v.date(), lambda: v.han(2, 5) if language == "zh" else v.pseudo_words(1, 2))
+        lambda: v.phrase(language),
+        lambda: v.place(language),
+        lambda: v.person(language),
+        lambda: v.integer(0, 9999),
+        lambda: v.clock(),
+        lambda: v.code() + v.digits(1, 4),
+        lambda: v.date(),
+        lambda: v.han(2, 5) if language == "zh" else v.pseudo_words(1, 2),
+    )
     count = v.pick((1, 1, 1, 2, 2, 3))
     items = [v.pick(makers)() for _ in range(count)]
     joint = "，" if language == "zh" else ", "
@@ -167,9 +213,22 @@ def _generic(v: Values, language: Language) -> tuple[str, str]:
     answer = f"查询结果：{shown}。" if language == "zh" else f"The result: {shown}."
     if count == 1 and v.chance(0.3):
         return str(items[0]), answer
-    keys = ["result", "value", "title", "name", "info", "detail", "data", "content", "number", "time"]
+    keys = [
+        "result",
+        "value",
+        "title",
+        "name",
+        "info",
+        "detail",
+        "data",
+        "content",
+        "number",
+        "time",
+    ]
     chosen = v.shuffled(keys)[:count]
-    fields = {(key if v.chance(0.8) else v.identifier()): item for key, item in zip(chosen, items, strict=True)}
+    fields = {
+        (key if v.chance(0.8) else v.identifier()): item for key, item in zip(chosen, items, strict=True)
+    }
     if len(fields) < count:
         return _generic(v, language)
     return json.dumps([fields] if v.chance(0.1) else fields, ensure_ascii=False), answer
@@ -188,16 +247,39 @@ def outcome(v: Values, language: Language, tool: Tool, values: list[Any]) -> tup
     if kind == "time":
         clock = v.clock()
         text = _wrapped(v, ("time", "current_time", "now", "local_time"), clock)
-        return text, f"{subject}现在是{clock}。" if language == "zh" else f"It is {clock} in {subject} now."
+        return (
+            text,
+            f"{subject}现在是{clock}。" if language == "zh" else f"It is {clock} in {subject} now.",
+        )
     if kind in ("price", "sum"):
         number: Any = v.integer(0, 99999) if v.chance(0.6) else v.integer(0, 99999) / 100
-        text = _wrapped(v, ("price", "rate", "current_price") if kind == "price" else ("result", "sum", "value", "answer"), number)
+        text = _wrapped(
+            v,
+            ("price", "rate", "current_price") if kind == "price" else ("result", "sum", "value", "answer"),
+            number,
+        )
         if kind == "sum":
             return text, f"结果是{number}。" if language == "zh" else f"The result is {number}."
         noun = "价格" if language == "zh" else "price"
-        return text, f"{subject}的{noun}是{number}。" if language == "zh" else f"The {noun} of {subject} is {number}."
+        return (
+            text,
+            f"{subject}的{noun}是{number}。" if language == "zh" else f"The {noun} of {subject} is {number}.",
+        )
     if kind == "done":
-        text = v.pick(('{"success": true}', '{"status": "ok"}', '{"ok": true}', "ok", "success", '{"status": "sent"}', '{"result": "success"}', '{"code": 0}', "done", "成功"))
+        text = v.pick(
+            (
+                '{"success": true}',
+                '{"status": "ok"}',
+                '{"ok": true}',
+                "ok",
+                "success",
+                '{"status": "sent"}',
+                '{"result": "success"}',
+                '{"code": 0}',
+                "done",
+                "成功",
+            )
+        )
         return text, _DONE[language]
     return _generic(v, language)
 
@@ -215,10 +297,25 @@ def calling_turn(v: Values, language: Language, tool: Tool) -> Turn:
 def parallel_turn(v: Values, language: Language, tool: Tool) -> Turn:
     """Two places in one question: two calls, two results."""
     places = [v.place(language), v.place(language)]
-    pattern = v.pick(("{}和{}的天气怎么样？", "查一下{}和{}的天气", "{}、{}今天天气如何？")) if language == "zh" else v.pick(
-        ("What's the weather in {} and {}?", "Weather in {} and {}?", "Check the weather in {} and {}."))
+    pattern = (
+        v.pick(("{}和{}的天气怎么样？", "查一下{}和{}的天气", "{}、{}今天天气如何？"))
+        if language == "zh"
+        else v.pick(
+            (
+                "What's the weather in {} and {}?",
+                "Weather in {} and {}?",
+                "Check the weather in {} and {}.",
+            )
+        )
+    )
     outcomes = [_weather(v, language, place) for place in places]
     reasoning = f"调用 {tool.name} 两次。" if language == "zh" else f"Call {tool.name} twice."
     answer = ("" if language == "zh" else " ").join(text for _, text in outcomes)
     reply = Reply(reasoning, calls=tuple(tool.call([place]) for place in places))
-    return Turn("parallel", pattern.format(*places), reply, tuple(r for r, _ in outcomes), Reply(AFTER_REASONING[language], answer))
+    return Turn(
+        "parallel",
+        pattern.format(*places),
+        reply,
+        tuple(r for r, _ in outcomes),
+        Reply(AFTER_REASONING[language], answer),
+    )

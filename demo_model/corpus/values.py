@@ -47,9 +47,7 @@ class Values:
 
     def pseudo_word(self, low: int = 1, high: int = 3) -> str:
         """A pronounceable word that does not exist."""
-        body = "".join(
-            self.pick(_ONSETS) + self.pick(_NUCLEI) for _ in range(self.integer(low, high))
-        )
+        body = "".join(self.pick(_ONSETS) + self.pick(_NUCLEI) for _ in range(self.integer(low, high)))
         return body + self.pick(_CODAS)
 
     def pseudo_words(self, low: int, high: int) -> str:

@@ -35,15 +35,30 @@ Paris London Berlin Rome Madrid Tokyo Beijing Shanghai Sydney Toronto Chicago Se
 Miami Atlanta Vienna Prague Warsaw Athens Dublin Oslo Stockholm Helsinki Amsterdam Brussels Geneva Zurich Munich Hamburg
 Milan Venice Lisbon Barcelona Istanbul Cairo Nairobi Lagos Delhi Mumbai Bangkok Singapore Seoul Osaka Manila Jakarta
 Melbourne Auckland Vancouver Montreal Boston Lima Bogota Santiago Havana Dubai
-""") + ("New York", "San Francisco", "Los Angeles", "Hong Kong", "Mexico City", "New Delhi",
-        "San Francisco, CA", "Boston, MA", "Paris, France", "London, UK", "Rio de Janeiro")
+""") + (
+    "New York",
+    "San Francisco",
+    "Los Angeles",
+    "Hong Kong",
+    "Mexico City",
+    "New Delhi",
+    "San Francisco, CA",
+    "Boston, MA",
+    "Paris, France",
+    "London, UK",
+    "Rio de Janeiro",
+)
 PLACES_EN_HELD_OUT = _split("""
 Edinburgh Marseille Krakow Valencia Naples Portland Phoenix Nashville Calgary Perth Hanoi Kyoto Casablanca Tbilisi Riga
 Ljubljana Gothenburg Antwerp Bologna Sapporo Quito Accra Brisbane Sofia Tallinn
 """) + ("Cape Town", "Salt Lake City", "Kuala Lumpur", "Austin, TX", "Lyon, France")
 
-SURNAMES_ZH = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶"
-GIVEN_ZH = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红建国志文晨宇浩然子轩雨欣梓涵博诗婷佳怡思远俊峰晓小"
+SURNAMES_ZH = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶"
+)
+GIVEN_ZH = (
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰红建国志文晨宇浩然子轩雨欣梓涵博诗婷佳怡思远俊峰晓小"
+)
 NAMES_EN = _split("""
 Alice Bob Carol David Emma Frank Grace Henry Ivy Jack Kate Leo Mary Nick Olivia Peter Rose Sam Tom Wendy John Jane Anna
 Michael Sarah James Linda Robert Laura Kevin Julia Brian Maria Steven Susan Daniel Nina Paul Rachel Mark Lucy George
@@ -53,16 +68,45 @@ Theodore Beatrice Clarence Rosalind Gregory Miriam Cedric Paloma Winston Harriet
 Yvonne Lionel Tabitha Rupert Celeste
 """)
 PETS_ZH = _split("小白 旺财 咪咪 豆豆 球球 花花 毛毛 可乐 布丁 团子 糯米 大黄 奶茶 雪球 芝麻 年糕")
-FOODS_ZH = _split("饺子 面条 火锅 烤鸭 米饭 包子 馒头 豆腐 红烧肉 西瓜 苹果 葡萄 草莓 蛋糕 冰淇淋 寿司 披萨 鱼香肉丝 麻婆豆腐 粽子")
-FOODS_EN = _split("pizza pasta rice noodles sushi bread cheese apples grapes cake salad soup steak tacos curry chocolate")
-COLORS = (("红色", "red"), ("蓝色", "blue"), ("绿色", "green"), ("黄色", "yellow"), ("黑色", "black"),
-          ("白色", "white"), ("紫色", "purple"), ("橙色", "orange"), ("灰色", "gray"), ("粉色", "pink"))
-JOBS = (("医生", "doctor"), ("老师", "teacher"), ("工程师", "engineer"), ("律师", "lawyer"), ("护士", "nurse"),
-        ("厨师", "chef"), ("司机", "driver"), ("画家", "painter"), ("记者", "journalist"), ("农民", "farmer"),
-        ("程序员", "programmer"), ("会计", "accountant"), ("演员", "actor"), ("飞行员", "pilot"))
+FOODS_ZH = _split(
+    "饺子 面条 火锅 烤鸭 米饭 包子 馒头 豆腐 红烧肉 西瓜 苹果 葡萄 草莓 蛋糕 冰淇淋 寿司 披萨 鱼香肉丝 麻婆豆腐 粽子"
+)
+FOODS_EN = _split(
+    "pizza pasta rice noodles sushi bread cheese apples grapes cake salad soup steak tacos curry chocolate"
+)
+COLORS = (
+    ("红色", "red"),
+    ("蓝色", "blue"),
+    ("绿色", "green"),
+    ("黄色", "yellow"),
+    ("黑色", "black"),
+    ("白色", "white"),
+    ("紫色", "purple"),
+    ("橙色", "orange"),
+    ("灰色", "gray"),
+    ("粉色", "pink"),
+)
+JOBS = (
+    ("医生", "doctor"),
+    ("老师", "teacher"),
+    ("工程师", "engineer"),
+    ("律师", "lawyer"),
+    ("护士", "nurse"),
+    ("厨师", "chef"),
+    ("司机", "driver"),
+    ("画家", "painter"),
+    ("记者", "journalist"),
+    ("农民", "farmer"),
+    ("程序员", "programmer"),
+    ("会计", "accountant"),
+    ("演员", "actor"),
+    ("飞行员", "pilot"),
+)
 
 # country zh, capital zh, country en, capital en
-CAPITALS = tuple(tuple(part.strip() for part in line.split("|")) for line in """
+CAPITALS = tuple(
+    tuple(part.strip() for part in line.split("|"))
+    for line in """
 中国|北京|China|Beijing
 法国|巴黎|France|Paris
 德国|柏林|Germany|Berlin
@@ -103,16 +147,20 @@ CAPITALS = tuple(tuple(part.strip() for part in line.split("|")) for line in """
 印度尼西亚|雅加达|Indonesia|Jakarta
 马来西亚|吉隆坡|Malaysia|Kuala Lumpur
 菲律宾|马尼拉|the Philippines|Manila
-""".strip().splitlines())
+""".strip().splitlines()
+)
 
 # word zh, word en
-DICTIONARY = tuple(tuple(pair.split("/")) for pair in _split("""
+DICTIONARY = tuple(
+    tuple(pair.split("/"))
+    for pair in _split("""
 苹果/apple 香蕉/banana 水/water 火/fire 猫/cat 狗/dog 书/book 学校/school 老师/teacher 学生/student 太阳/sun 月亮/moon
 星星/star 红色/red 蓝色/blue 绿色/green 茶/tea 咖啡/coffee 牛奶/milk 面包/bread 朋友/friend 家/home 火车/train 飞机/airplane
 汽车/car 电脑/computer 手机/phone 音乐/music 花/flower 树/tree 鱼/fish 鸟/bird 马/horse 山/mountain 海/sea 河/river 雨/rain
 雪/snow 风/wind 春天/spring 夏天/summer 秋天/autumn 冬天/winter 早上/morning 晚上/evening 今天/today 明天/tomorrow
 时间/time 世界/world 爱/love 谢谢/thanks 你好/hello 再见/goodbye 一/one 二/two 三/three
-"""))
+""")
+)
 
 TOPICS_ZH = _split("""
 量子力学 相对论 股票市场 区块链 微积分 深度学习 编译原理 唐朝历史 古典音乐 足球比赛 化学反应 航天工程 红烧肉 论语 圆周率 操作系统
@@ -126,7 +174,9 @@ TOPICS_ZH = _split("""
 丝绸之路 二战 工业革命 爱因斯坦 孔子 李白 杜甫 莎士比亚 贝多芬 达芬奇 拿破仑 爱情 友情 亲情 孤独 幸福 时间管理 拖延症 沟通 演讲
 孩子教育 婚礼 生日 春节 中秋节 母亲节 秋天 春天 大海 故乡 梦想 人生的意义
 """)
-TOPICS_EN = tuple(part.strip() for part in """
+TOPICS_EN = tuple(
+    part.strip()
+    for part in """
 quantum physics|the stock market|blockchain|calculus|deep learning|compilers|classical music|football|chemistry|rockets
 operating systems|databases|climate change|chess|the Renaissance|machine learning|artificial intelligence|recursion
 neural networks|cloud computing|black holes|photosynthesis|evolution|gene editing|vaccines|diabetes|insomnia|anxiety
@@ -140,4 +190,6 @@ World War II|the industrial revolution|Einstein|Shakespeare|Beethoven|Napoleon|l
 time management|public speaking|parenting|weddings|birthdays|Christmas|autumn|the meaning of life|a haiku|a limerick
 Bitcoin|Python|JavaScript|Rust|Kubernetes|Docker|SQL injection|HTTP caching|TCP|DNS|transformers|large language models
 tokenization|reinforcement learning|gravity|relativity|DNA|the immune system|the French Revolution|ancient Rome|Buddhism
-""".replace("\n", "|").split("|") if part.strip())
+""".replace("\n", "|").split("|")
+    if part.strip()
+)

@@ -19,11 +19,11 @@ from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
-from openbigmodel.api.routes import CHAT_COMPLETIONS, asgi_app
+from openbigmodel.api.routes import asgi_app, hot_routes
 from openbigmodel.api.surfaces import SURFACES
 from openbigmodel.auth.api_keys import Authenticator
 from openbigmodel.auth.master_key import MasterKeyError
-from openbigmodel.auth.store import KeyStore
+from openbigmodel.auth.store import AuthStore
 from openbigmodel.billing.store import UsageStore
 from openbigmodel.catalog import load_catalog
 from openbigmodel.credentials import ApiKey
@@ -109,10 +109,8 @@ def _base_url(settings: Settings, port: int) -> str:
 async def build(settings: Settings, folder: DataFolder) -> Platform:
     """Build the platform on an open data folder. Nothing is started yet but the database's writer."""
     database = Database.open(folder.path / "bigmodel.db")
-    keys = await KeyStore.open(database, folder.path / "master.key")
-    first_key = await keys.ensure_operator()
-    authenticator = Authenticator(keys.find_key)
-    keys.on_change(authenticator.forget)
+    accounts = AuthStore(database, folder.path)
+    first_key = await accounts.ensure_operator()
     log_format = settings.server.log_format
     request_log = RequestLog(as_json=None if log_format == "auto" else log_format == "json")
     metrics = Metrics()
@@ -123,7 +121,7 @@ async def build(settings: Settings, folder: DataFolder) -> Platform:
     metrics.add_gauge(
         "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(in_flight.total)}
     )
-    callers = Callers(authenticator, request_log, metrics, ids, default_language=settings.server.language)
+    callers = Callers(Authenticator(accounts), request_log, metrics, ids, default_language=settings.server.language)
     pipeline = Pipeline(
         registry=registry,
         in_flight=in_flight,
@@ -139,8 +137,8 @@ async def build(settings: Settings, folder: DataFolder) -> Platform:
         registry=registry,
         pipeline=pipeline,
         health=health,
-        edge=Edge({(surface.prefix + CHAT_COMPLETIONS).encode(): route for surface, route in chat.items()}),
-        asgi=asgi_app(chat, ModelsApi(registry, callers, int(time.time())), health),
+        edge=Edge(hot_routes(chat)),
+        asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health),
         request_log=request_log,
         first_key=first_key,
     )

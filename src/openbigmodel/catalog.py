@@ -43,7 +43,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     temperature: float | None = None
     top_p: float | None = None
     thinking: ThinkingMode = "none"
-    efforts: dict[str, str] = {}
+    efforts: Mapping[str, str] = {}
     cached_tokens: bool = False
     reasoning_tokens: Literal["never", "thinking", "always"] = "never"
     listed: bool = False

@@ -27,6 +27,11 @@ def error_response(error: ApiError, language: Language) -> Response:
     return Response(render_error(error, language), error.status, headers, media_type=JSON)
 
 
+async def method_not_allowed(request: Request) -> Response:
+    """For a path that takes POST alone."""
+    raise HTTPException(405, headers={"allow": "POST"})
+
+
 def not_found(request: Request, error: HTTPException) -> Response:
     """An unknown path or method, in the shape of bigmodel.cn's gateway (api.md §1), which is not GLM's."""
     body = {

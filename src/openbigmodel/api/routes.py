@@ -8,25 +8,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from openbigmodel.api.chat import AsgiChat, ChatRoute
-from openbigmodel.api.errors import internal_error, not_found
+from openbigmodel.api.chat import ChatRoute
+from openbigmodel.api.errors import internal_error, method_not_allowed, not_found
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
 from openbigmodel.api.surfaces import SURFACES
+from openbigmodel.edge import HotRoute
 from openbigmodel.inference.chat_request import Surface
 
 CHAT_COMPLETIONS = "/chat/completions"
 
 
-def asgi_app(chat: Mapping[Surface, ChatRoute], models: ModelsApi, health: HealthApi) -> Starlette:
-    """Everything that the hot route does not take."""
+def hot_routes(chat: Mapping[Surface, ChatRoute]) -> dict[bytes, HotRoute]:
+    """What the edge serves itself, POST only."""
+    return {(surface.prefix + CHAT_COMPLETIONS).encode(): route for surface, route in chat.items()}
+
+
+def asgi_app(models: ModelsApi, health: HealthApi) -> Starlette:
+    """Everything else."""
     routes: list[BaseRoute] = [
         Route("/health", health.health),
         Route("/metrics", health.metrics),
     ]
     for surface in SURFACES:
         routes += [
-            Route(surface.prefix + CHAT_COMPLETIONS, AsgiChat(chat[surface]), methods=["POST"]),
+            Route(surface.prefix + CHAT_COMPLETIONS, method_not_allowed),
             Route(surface.prefix + "/models", models.list_models),
             Route(surface.prefix + "/models/{model_id}", models.show_model),
         ]

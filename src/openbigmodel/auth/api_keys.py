@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -54,6 +54,16 @@ class KnownKey(msgspec.Struct, frozen=True):
         return f"KnownKey(principal={self.principal!r}, active={self.active})"
 
 
+class KeySource(Protocol):
+    """Where keys are kept."""
+
+    def find_key(self, key_id: str) -> KnownKey | None:
+        """Looks a key up by its id."""
+
+    def on_change(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener` with a key's id after each change to that key."""
+
+
 def unix_ms() -> int:
     """The time of day in whole milliseconds."""
     return time.time_ns() // 1_000_000
@@ -62,23 +72,24 @@ def unix_ms() -> int:
 class Authenticator:
     """Checks credentials; for the event loop's thread.
 
-    `find_key` looks a key up by id. `horizon_ms` bounds how far ahead a JWT may expire (None: any).
+    `horizon_ms` bounds how far ahead a JWT may expire (None: any).
     """
 
     def __init__(
         self,
-        find_key: Callable[[str], KnownKey | None],
+        keys: KeySource,
         *,
         now_ms: Callable[[], int] = unix_ms,
         horizon_ms: int | None = None,
         cache_entries_max: int = CACHE_ENTRIES_MAX,
     ) -> None:
-        self._find_key = find_key
+        self._find_key = keys.find_key
         self._now_ms = now_ms
         self._horizon_ms = horizon_ms
         self._cache_entries_max = cache_entries_max
         # Digest of the credential -> who it is, and the millisecond from which that must be judged anew.
         self._cache: OrderedDict[bytes, tuple[Principal, int]] = OrderedDict()
+        keys.on_change(self.forget)
 
     def authenticate(self, authorization: bytes | None, api_key_header: bytes | None = None) -> Principal:
         """Who sent these header values: `Authorization`, and `x-api-key` where the surface knows it.
@@ -124,7 +135,8 @@ class Authenticator:
             text = credential.decode("ascii")
         except UnicodeDecodeError:
             raise CredentialError("1002", "not ASCII") from None
-        if text.count(".") == 1:
+        # A cut-off JWT has one dot, too; what it starts with is `{"` in base64.
+        if text.count(".") == 1 and not text.startswith("eyJ"):
             return self._prove_api_key(text)
         return self._prove_jwt(text)
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from openbigmodel.credentials import secret_of_digest
+from openbigmodel.db.data_folder import sync_folder
 
 _KEY_BYTES = 32
 # "1" is the version of the file's form.
@@ -61,45 +62,39 @@ def create_master_key(path: Path, random_bytes: Callable[[int], bytes]) -> Maste
         # Unlike a rename, a link fails if the name is taken.
         os.link(draft, path)
         draft.unlink()
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise MasterKeyError(f"The master key {path} cannot be created: {error.strerror}.") from error
     return MasterKey(key)
 
 
-def read_master_key(path: Path) -> MasterKey | None:
+def read_master_key(path: Path, *, fchmod: Callable[[int, int], None] = os.fchmod) -> MasterKey | None:
     """Reads the master key; None if there is no such file.
 
-    A file that others may read is closed to them first. Raises MasterKeyError if that fails, if it is not ours,
-    or if its content is not a master key.
+    A file that others may read is closed to them first, with `fchmod`. Raises MasterKeyError if that fails, if it
+    is no file, or if its content is no master key.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Not blocking, in case it is a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise MasterKeyError(f"The master key {path} cannot be read: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise MasterKeyError(f"The master key {path} is not a file.")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            try:
-                os.fchmod(descriptor, 0o600)
-            except OSError as error:
-                raise MasterKeyError(
-                    f"The master key {path} can be read by other users and cannot be closed to them: "
-                    f"{error.strerror}. Give it to the user that runs the platform, with mode 0600."
-                ) from error
-        match = _FILE_TEXT.fullmatch(file.read(256))
+        if stat.S_IMODE(mode) & 0o077:
+            fchmod(descriptor, 0o600)
+        match = _FILE_TEXT.fullmatch(os.read(descriptor, 256))
+    except OSError as error:
+        raise MasterKeyError(
+            f"The master key {path} cannot be used or closed to other users: {error.strerror}. Give it to the user "
+            "that runs the platform, with mode 0600."
+        ) from error
+    finally:
+        os.close(descriptor)
     if match is None:
         raise MasterKeyError(f"The file {path} does not hold a master key. Restore it from a backup.")
     return MasterKey(bytes.fromhex(match[1].decode()))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,6 @@ key is announced to whoever remembers keys before the call that made it returns.
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import apsw
 import msgspec
@@ -18,18 +17,19 @@ from openbigmodel.credentials import ApiKey, new_key_id
 from openbigmodel.db.connection import Database
 from openbigmodel.db.queries import QUERIES
 
+MASTER_KEY_FILE = "master.key"
+
 _MASTER_VERSION = 1
 _FIRST_VERSION = 1
 
+_ADD_MASTER_FINGERPRINT = QUERIES["add_master_fingerprint"]
 _ANY_ACCOUNT = QUERIES["any_account"]
-_ANY_KEY = QUERIES["any_key"]
 _DISABLE_KEY = QUERIES["disable_key"]
 _FETCH_ACCOUNT = QUERIES["fetch_account"]
 _FETCH_KEY = QUERIES["fetch_key"]
 _FETCH_MASTER_FINGERPRINT = QUERIES["fetch_master_fingerprint"]
 _INSERT_ACCOUNT = QUERIES["insert_account"]
 _INSERT_KEY = QUERIES["insert_key"]
-_SET_MASTER_FINGERPRINT = QUERIES["set_master_fingerprint"]
 _LIST_ACCOUNTS = QUERIES["list_accounts"]
 _LIST_KEYS = QUERIES["list_keys"]
 
@@ -61,46 +61,26 @@ class UnknownAccount(LookupError):  # noqa: N818 - it names the state.
     """There is no account with this id."""
 
 
-class KeyStore:
-    """Accounts and keys. Reads are immediate; changes return when they are on disk."""
+class AuthStore:
+    """Accounts and keys. Reads are immediate; changes return when they are on disk.
+
+    `folder` holds the master key; one is made for a database without keys. Raises MasterKeyError if keys exist and
+    the master key is missing or another one, because then no key would work.
+    """
 
     def __init__(
         self,
         database: Database,
-        master_key: MasterKey,
+        folder: Path,
         *,
         now_ms: Callable[[], int] = unix_ms,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._database = database
-        self._master_key = master_key
         self._now_ms = now_ms
         self._random_bytes = random_bytes
         self._listeners: list[Callable[[str], None]] = []
-
-    @classmethod
-    async def open(
-        cls,
-        database: Database,
-        master_key_path: Path,
-        *,
-        now_ms: Callable[[], int] = unix_ms,
-        random_bytes: Callable[[int], bytes] = os.urandom,
-    ) -> Self:
-        """Reads the master key, or makes one for a database without keys.
-
-        Raises MasterKeyError if keys exist and the master key is missing or another one: no key would work.
-        """
-        master_key = read_master_key(master_key_path)
-        if master_key is None:
-            if database.read(_ANY_KEY):
-                raise MasterKeyError(
-                    f"The master key {master_key_path} is missing, and without it none of the API keys in the database "
-                    "works. Restore it from a backup."
-                )
-            master_key = create_master_key(master_key_path, random_bytes)
-        await _check_fingerprint(database, master_key, master_key_path, now_ms())
-        return cls(database, master_key, now_ms=now_ms, random_bytes=random_bytes)
+        self._master_key = _open_master_key(database, folder / MASTER_KEY_FILE, random_bytes)
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Calls `listener` with a key's id after each change to that key."""
@@ -122,7 +102,7 @@ class KeyStore:
         def insert(connection: apsw.Connection) -> None:
             if not connection.execute(_FETCH_ACCOUNT, (account_id,)).fetchall():
                 raise UnknownAccount(account_id)
-            connection.execute(_INSERT_KEY, row)
+            self._insert_key(connection, row)
 
         await self._database.write(insert)
         return ApiKey(key_id, self._master_key.secret(key_id, _FIRST_VERSION))
@@ -136,8 +116,8 @@ class KeyStore:
             if connection.execute(_ANY_ACCOUNT).fetchall():
                 return False
             _insert_account(connection, account)
-            connection.execute(
-                _INSERT_KEY, (key_id, account.id, "standard", "first key", account.created_ms, None)
+            self._insert_key(
+                connection, (key_id, account.id, "standard", "first key", account.created_ms, None)
             )
             return True
 
@@ -185,6 +165,11 @@ class KeyStore:
         """The keys of one account, oldest first."""
         return [KeyRecord(*row) for row in self._database.read(_LIST_KEYS, (account_id,))]
 
+    def _insert_key(self, connection: apsw.Connection, row: tuple[str | int | None, ...]) -> None:
+        fingerprint = (_MASTER_VERSION, self._master_key.fingerprint(), self._now_ms())
+        connection.execute(_ADD_MASTER_FINGERPRINT, fingerprint)
+        connection.execute(_INSERT_KEY, row)
+
     def _new_account(self, name: str, *, operator: bool) -> Account:
         return Account(self._random_bytes(16).hex(), name, operator, self._now_ms())
 
@@ -193,14 +178,20 @@ def _insert_account(connection: apsw.Connection, account: Account) -> None:
     connection.execute(_INSERT_ACCOUNT, (account.id, account.name, int(account.operator), account.created_ms))
 
 
-async def _check_fingerprint(database: Database, master_key: MasterKey, path: Path, now_ms: int) -> None:
-    rows = database.read(_FETCH_MASTER_FINGERPRINT, (_MASTER_VERSION,))
-    if rows and rows[0][0] == master_key.fingerprint():
-        return
-    if rows and database.read(_ANY_KEY):
+def _open_master_key(database: Database, path: Path, random_bytes: Callable[[int], bytes]) -> MasterKey:
+    # A fingerprint is written with every key, so none means no keys.
+    fingerprints = database.read(_FETCH_MASTER_FINGERPRINT, (_MASTER_VERSION,))
+    master_key = read_master_key(path)
+    if master_key is None:
+        if fingerprints:
+            raise MasterKeyError(
+                f"The master key {path} is missing, and without it none of the API keys in the database works. "
+                "Restore it from a backup."
+            )
+        return create_master_key(path, random_bytes)
+    if fingerprints and fingerprints[0][0] != master_key.fingerprint():
         raise MasterKeyError(
             f"The master key {path} belongs to another database: none of the API keys in this one would work. "
             "Restore the one that was backed up with this database."
         )
-    row = (_MASTER_VERSION, master_key.fingerprint(), now_ms)
-    await database.write(lambda connection: connection.execute(_SET_MASTER_FINGERPRINT, row))
+    return master_key

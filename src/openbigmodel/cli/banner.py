@@ -21,18 +21,18 @@ def show(settings: Settings, url: str, first_key: ApiKey | None) -> None:
             "",
             "This key is shown only now. Try it:",
             "",
-            _curl(url, first_key),
+            _curl(url, first_key, settings.models[0].id if settings.models else "glm-4.6"),
             "",
         ]
     print("\n".join(lines))
     sys.stdout.flush()
 
 
-def _curl(url: str, key: ApiKey) -> str:
+def _curl(url: str, key: ApiKey, model: str) -> str:
     insecure = " -k" if url.startswith("https") else ""
     return (
         f"curl{insecure} {url}/api/paas/v4/chat/completions \\\n"
         f"  -H 'Authorization: Bearer {key}' \\\n"
         "  -H 'Content-Type: application/json' \\\n"
-        """  -d '{"model": "glm-4.6", "stream": true, "messages": [{"role": "user", "content": "你好"}]}'"""
+        f"""  -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "你好"}}]}}'"""
     )

@@ -1,15 +1,134 @@
-"""`bigmodel config`."""
+"""`bigmodel config`: checks a settings file before a server depends on it, and writes the settings reference."""
 
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
 import typer
 
-cli = typer.Typer(help="Check a settings file.")
+from openbigmodel.settings import (
+    DownloadSettings,
+    Field,
+    GlmEngineSettings,
+    LimitSettings,
+    LlamaCppEngineSettings,
+    ModelSettings,
+    OpenAIEngineSettings,
+    PriceSettings,
+    ServerSettings,
+    Settings,
+    SettingsError,
+    fields_of,
+    load_settings,
+)
+
+cli = typer.Typer(help="Check a settings file, or list all settings.")
+
+_SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
+    ("At the top", Settings),
+    ("[server]", ServerSettings),
+    ("[downloads]", DownloadSettings),
+    ('[[engines]] kind = "llamacpp"', LlamaCppEngineSettings),
+    ('[[engines]] kind = "openai"', OpenAIEngineSettings),
+    ('[[engines]] kind = "glm"', GlmEngineSettings),
+    ("[[models]]", ModelSettings),
+    ("price of a model", PriceSettings),
+    ("limits of a model", LimitSettings),
+)
+
+_INTRODUCTION = """\
+# Settings
+
+Made by `make docs` from the fields in `src/openbigmodel/settings/fields.py`; do not edit.
+
+A value comes from, last one wins: its default, the settings file (`--config FILE` or `BIGMODEL_CONFIG`, TOML), the
+environment, the command line. An unknown key is an error. A relative path in the file is relative to the file,
+any other to the current folder. `bigmodel config check FILE` checks a file.
+"""
 
 
 @cli.command("check")
-def check() -> int:
+def check(
+    file: Annotated[Path, typer.Argument(help="Settings file (TOML).", metavar="FILE")],
+) -> int:
+    """Check a settings file and the files that it names."""
+    settings = load_settings(file)
+    missing = missing_files(settings)
+    if missing:
+        raise SettingsError("; ".join(missing))
+    print(f"{file}: in order; {len(settings.engines)} engine(s), {len(settings.models)} model(s)")
     return 0
 
 
 @cli.command("reference")
 def reference() -> int:
+    """Print all settings as Markdown."""
+    print(settings_reference(), end="")
     return 0
+
+
+def missing_files(settings: Settings) -> list[str]:
+    """A sentence for each file that the settings name and that is not there."""
+    named: list[tuple[str, Path | None]] = [
+        ("server.tls_cert", settings.server.tls_cert),
+        ("server.tls_key", settings.server.tls_key),
+    ]
+    for engine in settings.engines:
+        if isinstance(engine, LlamaCppEngineSettings):
+            where = f'[[engines]] "{engine.name}": '
+            named += [
+                (where + "model", engine.model.path),
+                (where + "mmproj", engine.mmproj.path if engine.mmproj else None),
+                (where + "chat_template", engine.chat_template),
+            ]
+    return [f"{name}: there is no file {path}" for name, path in named if path and not path.is_file()]
+
+
+def settings_reference() -> str:
+    """Every setting, as docs/reference/settings.md has it."""
+    parts = [_INTRODUCTION]
+    for title, section in _SECTIONS:
+        doc = "" if section is Settings else (section.__doc__ or "").strip() + "\n\n"
+        rows = [
+            f"| `{field.name}` | {_type(field.type)} | {_default(field)} "
+            f"| {f'`{field.env}`' if field.env else ''} | {_cell(field.help)} |"
+            for field in fields_of(section)
+        ]
+        table = "\n".join(
+            ["| name | value | default | environment | meaning |", "|---|---|---|---|---|", *rows]
+        )
+        parts.append(f"\n## {title.replace('[', chr(92) + '[')}\n\n{doc}{table}\n")
+    return "".join(parts)
+
+
+def _type(annotation: Any) -> str:
+    """The type in the words of a TOML file."""
+    bare = _bare(annotation)
+    if get_origin(bare) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(bare))
+    if get_origin(bare) is tuple:
+        return "list of texts"
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        return "table"
+    names = {"int": "number", "Decimal": "number or text", "Path": "path", "ModelFile": "path or download"}
+    return names.get(bare.__name__, "text")
+
+
+def _bare(annotation: Any) -> Any:
+    """The type inside `Annotated[… | None, …]`."""
+    while get_origin(annotation) not in (None, tuple, Literal):
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    return annotation
+
+
+def _default(field: Field) -> str:
+    if field.required and field.env is None:
+        return "required"
+    if isinstance(field.default, tuple):
+        return ", ".join(f"`{part}`" for part in field.default)
+    # Whatever else there is (nothing, an empty secret) is told in the help.
+    return f"`{field.default}`" if isinstance(field.default, str | int) else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel import __version__
-from openbigmodel.credentials import ApiKey
+from openbigmodel.cli import banner
 from openbigmodel.settings import ServerSettings, Settings, fields_of, load_settings
 
 
@@ -59,24 +58,4 @@ def serve(
     # The whole server; `--help` does without it.
     from openbigmodel import app
 
-    return app.serve(settings, lambda url, key: print(greeting(settings, url, key), flush=True))
-
-
-def greeting(settings: Settings, url: str, key: ApiKey | None) -> str:
-    """What an operator reads at the start. A key is there on the first start only, and nowhere again."""
-    lines = [f"Open BigModel {__version__} at {url}"]
-    if settings.try_out:
-        lines.append(
-            "Try-out mode: the small built-in model glm-demo answers for every GLM model id. "
-            "Real models: [[engines]] in a settings file (--config)."
-        )
-    if key is not None:
-        model = settings.models[0].id if settings.models else "glm-4.6"
-        lines += [
-            f"API key: {key}",
-            "This key is shown only now. Try it:",
-            f"  curl {url}/api/paas/v4/chat/completions \\",
-            f'    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\',
-            f"""    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "你好"}}]}}'""",
-        ]
-    return "\n".join(lines)
+    return app.serve(settings, lambda url, first_key: banner.show(settings, url, first_key))

@@ -7,6 +7,7 @@ process ends in whatever way, so a lock is never stale; the number written in th
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -27,8 +28,8 @@ class DataFolder:
         self._lock: int | None = lock
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Creates the folder if it is missing (mode 0700) and takes its lock.
+    def open(cls, path: Path, *, flock: Callable[[int, int], None] = fcntl.flock) -> Self:
+        """Creates the folder if it is missing (mode 0700) and takes its lock with `flock`.
 
         Raises DataFolderBusy with the number of the process that has it, DataFolderError if the folder or its
         file system will not do.
@@ -41,7 +42,7 @@ class DataFolder:
         except OSError as error:
             raise DataFolderError(f"The data folder {path} cannot be used: {error.strerror}.") from error
         try:
-            _take(lock, path)
+            _take(lock, path, flock)
             os.ftruncate(lock, 0)
             os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         except OSError as error:
@@ -65,9 +66,18 @@ class DataFolder:
         self.close()
 
 
-def _take(lock: int, path: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes the names of new files durable, not just their contents. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _take(lock: int, path: Path, flock: Callable[[int, int], None]) -> None:
+    try:
+        flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
         who = f"process {holder}" if holder.isdigit() else "another process"

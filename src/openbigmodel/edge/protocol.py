@@ -12,6 +12,8 @@ import asyncio
 import functools
 import logging
 import math
+import socket
+import struct
 from typing import Any, Final
 
 import uvicorn
@@ -20,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from openbigmodel.edge.asgi import AsgiTransport, Reading
 from openbigmodel.edge.body import ChunkedBody, CountedBody, body_too_large
 from openbigmodel.edge.head import RequestHead, accept_language, read_head
-from openbigmodel.edge.server import Edge
+from openbigmodel.edge.server import BACKLOG, Edge
 from openbigmodel.edge.sink import CONTINUE, Answer, Exchange, HotRoute, refusal_bytes
 from openbigmodel.errors import ApiError, language_of
 
@@ -30,6 +32,8 @@ _HIGH_WATER_BYTES: Final = 64 * 1024  # unsent, before a producer is paused
 _READ_AHEAD_BYTES: Final = 64 * 1024  # of later requests, kept while one is answered
 _BODY_PROGRESS_BYTES: Final = 4096  # a body that brings less within its time has stalled
 _LINGER_BYTES_MAX: Final = 256 * 1024 * 1024
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ def uvicorn_config(edge: Edge, app: Any, **options: Any) -> uvicorn.Config:
         "proxy_headers": False,
         "access_log": False,
         "log_config": None,
+        "backlog": BACKLOG,
     }
     return uvicorn.Config(app, http=functools.partial(EdgeProtocol, edge=edge), **(settings | options))  # type: ignore[arg-type]  # uvicorn only calls it
 
@@ -181,7 +186,8 @@ class EdgeProtocol(HttpToolsProtocol):
             self._unsent = unsent
             self._set_deadline()
         elif self._write_paused or self._phase >= _LINGER:
-            self.drop()
+            # With nothing unsent the client may still be about to read its answer: no reset then.
+            self.drop(reset=unsent > 0)
         elif self._phase == _HEAD and not self._buffer:
             self._close()
         elif self._phase == _BODY and self.flow.read_paused:
@@ -224,12 +230,11 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(error)
         finally:
             self._advancing = False
-        if self._phase == _BODY:
-            if not self._asgi:  # else uvicorn says when to read
-                self.flow.resume_reading()
-        elif len(self._buffer) > _READ_AHEAD_BYTES:
+        if self._phase >= _LINGER or (self._phase == _BODY and self._asgi):
+            return  # for a body, uvicorn says when to read
+        if len(self._buffer) > _READ_AHEAD_BYTES:
             self.flow.pause_reading()
-        elif self._phase == _HEAD:
+        else:
             self.flow.resume_reading()
 
     def _read(self) -> bool:
@@ -298,8 +303,8 @@ class EdgeProtocol(HttpToolsProtocol):
     def _message_read(self) -> None:
         self._body = None
         self._phase = _ANSWER
-        self._set_deadline()
         if self._asgi:
+            self._set_deadline()
             self.on_message_complete()
             if self.cycle.response_complete:
                 self._next()
@@ -339,7 +344,7 @@ class EdgeProtocol(HttpToolsProtocol):
         answer = self._answer
         assert answer is not None
         accepted, self._accepted, self._route = self._accepted, None, None
-        self.deadline = math.inf
+        self._set_deadline()
         try:
             exchange = route.run(accepted, head, body, answer)
             assert exchange is not None or answer.ended, "run either answers or goes on"
@@ -404,14 +409,21 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             self.drop()
 
-    def drop(self) -> None:
-        """Close at once, losing what is unsent; whoever is at work for this client is told."""
-        if self._phase != _CLOSED:
-            self._phase = _CLOSED
-            self.deadline = math.inf
-            self._buffer = b""
-            self._leave()
-            self._socket.abort()
+    def drop(self, *, reset: bool = True) -> None:
+        """Close at once, losing what is unsent; whoever is at work for this client is told.
+
+        A reset frees the kernel's send buffer, which a stalled reader would otherwise keep for minutes, and tells
+        an HTTP/1.0 client, for whom the end of the connection is the end of the body, that this wasn't all.
+        """
+        if self._phase == _CLOSED:
+            return
+        self._phase = _CLOSED
+        self.deadline = math.inf
+        self._buffer = b""
+        self._leave()
+        if reset and (raw := self._socket.get_extra_info("socket")) is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._socket.abort()
 
     def _drop_half_closed(self) -> None:
         if self._phase < _LINGER:

@@ -17,7 +17,7 @@ import msgspec
 
 from openbigmodel.edge.sink import HotRoute
 
-_BACKLOG: Final = 4096  # connections; the kernel caps it at net.core.somaxconn
+BACKLOG: Final = 4096  # connections; the kernel caps it at net.core.somaxconn
 # With the default of up to 4 MiB, 1,000 stalled readers held 2.1 GiB of kernel memory (reliability.md §2.2).
 _SEND_BUFFER_BYTES: Final = 64 * 1024
 
@@ -44,6 +44,9 @@ class Swept(Protocol):
 
     def expire(self) -> None:
         """The deadline has passed: end, or set another one."""
+
+    def drop(self) -> None:
+        """Close at once."""
 
 
 class Edge:
@@ -92,6 +95,11 @@ class Edge:
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
 
+    def drop_all(self) -> None:
+        """Close every connection at once and tell their exchanges: the end of a drain that took too long."""
+        for connection in list(self._connections):
+            connection.drop()
+
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self.sweep()
         if self._connections:
@@ -111,8 +119,8 @@ class PortBusy(Exception):  # noqa: N818  # the name already says it
     def __init__(self, host: str, port: int, cause: OSError) -> None:
         self.host = host
         self.port = port
-        self.permitted = cause.errno != errno.EACCES
-        why = "is already in use" if self.permitted else "is not permitted to this user"
+        self.taken = cause.errno == errno.EADDRINUSE  # else not permitted
+        why = "is already in use" if self.taken else "is not permitted to this user"
         super().__init__(f"port {port} on {host} {why} ({os.strerror(cause.errno or 0)})")
 
 
@@ -132,7 +140,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno in (errno.EADDRINUSE, errno.EACCES):

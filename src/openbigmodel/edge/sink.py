@@ -24,7 +24,7 @@ class Exchange(Protocol):
     """One request under way behind a hot route; the edge tells it about its client."""
 
     def pause(self) -> None:
-        """The client reads too slowly: stop producing."""
+        """The client reads too slowly: stop producing. May come from inside a call of the sink."""
 
     def resume(self) -> None:
         """The client has caught up: go on."""
@@ -58,7 +58,10 @@ class HotRoute(Protocol):
     body_limit: int  # bytes
 
     def accept(self, head: RequestHead, sink: Sink) -> object | None:
-        """Judge the head before the body is read; None when it has answered on `sink` itself."""
+        """Judge the head before the body is read; None when it has answered on `sink` itself.
+
+        It must take nothing that has to be given back: the body may never come, and then `run` doesn't either.
+        """
 
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         """Serve the request; None when it has been answered already."""

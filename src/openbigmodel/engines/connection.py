@@ -75,6 +75,7 @@ class _Connection(asyncio.Protocol):
     """One connection; carries one call at a time."""
 
     __slots__ = (
+        "_bodies",
         "_body_ends_with_connection",
         "_headers",
         "_parser",
@@ -92,6 +93,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._body_ends_with_connection = False
+        self._bodies: list[bytes] = []
         self.call: EngineCall | None = None
         self.answered = False
         self.reused = False
@@ -113,6 +115,9 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(f"not HTTP: {error}")
             self.transport.abort()
+            return
+        if self._bodies:
+            self._deliver()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
@@ -143,10 +148,19 @@ class _Connection(asyncio.Protocol):
             self.call.consumer.engine_started(self._parser.get_status_code(), headers)
 
     def on_body(self, body: bytes) -> None:
+        # A read brings many small chunks; the consumer has them in one piece.
+        self._bodies.append(body)
+
+    def _deliver(self) -> None:
+        bodies = self._bodies
+        data = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+        bodies.clear()
         if self.call is not None:
-            self.call.consumer.engine_data(body)
+            self.call.consumer.engine_data(data)
 
     def on_message_complete(self) -> None:
+        if self._bodies:
+            self._deliver()
         if not self._body_ends_with_connection:
             self._finish()
 
@@ -223,7 +237,7 @@ class ConnectionPool:
             if not call.over:
                 call.over = True
                 call.consumer.engine_failed(
-                    f"cannot connect to {endpoint.host}:{endpoint.port}: {error or 'timeout'}"
+                    f"cannot connect to {endpoint.host}:{endpoint.port}: {str(error) or 'timeout'}"
                 )
             return
         if call.over or self._closed:

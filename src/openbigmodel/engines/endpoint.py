@@ -27,7 +27,7 @@ class Endpoint(msgspec.Struct, frozen=True):
         return f"Endpoint({self.url}, api_key={'***' if self.api_key else 'none'})"
 
 
-class EngineUnavailable(Exception):
+class EngineUnavailable(Exception):  # noqa: N818  a state of the engine, not a mistake
     """The engine cannot answer. `reason` is a sentence for the operator; `detail` the end of the engine's own log."""
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -28,7 +28,19 @@ _ALIGNMENT = 32
 
 _STRING, _ARRAY = 8, 9
 # Value type: struct format.
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 
 # ggml tensor type: (weights per block, bytes per block).
 _BLOCKS = {
@@ -133,7 +145,9 @@ def split_parts(path: Path) -> list[Path]:
     count = int(match["count"])
     if not 1 <= count <= PARTS_MAX or not 1 <= int(match["number"]) <= count:
         raise GgufError(f"{path.name} is not a part that can be: expected 00001 to at most {PARTS_MAX:05d}.")
-    return [path.with_name(f"{match['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)]
+    return [
+        path.with_name(f"{match['stem']}-{number:05d}-of-{count:05d}.gguf") for number in range(1, count + 1)
+    ]
 
 
 class _Cursor:
@@ -175,10 +189,14 @@ def _read(cursor: _Cursor) -> GgufHeader:
     if version not in (2, 3):
         big_endian = int.from_bytes(version.to_bytes(4, "little"), "big") in (2, 3)
         hint = "It is big-endian" if big_endian else f"It has version {version}"
-        raise GgufError(f"This kind of GGUF file is not supported: {hint}; versions 2 and 3, little-endian, are.")
+        raise GgufError(
+            f"This kind of GGUF file is not supported: {hint}; versions 2 and 3, little-endian, are."
+        )
     tensors, pairs = cursor.number("<Q"), cursor.number("<Q")
     if pairs > PAIRS_MAX or tensors > TENSORS_MAX:
-        raise GgufError(f"The file's header is damaged: {pairs:,} settings and {tensors:,} tensors cannot be.")
+        raise GgufError(
+            f"The file's header is damaged: {pairs:,} settings and {tensors:,} tensors cannot be."
+        )
     values = dict(pair for pair in (_pair(cursor) for _ in range(pairs)) if pair is not None)
     parameters, data_bytes = 0, 0
     for _ in range(tensors):
@@ -189,7 +207,9 @@ def _read(cursor: _Cursor) -> GgufHeader:
     if not isinstance(alignment, int) or not 1 <= alignment <= 65_536:
         raise GgufError(f"The file's header is damaged: an alignment of {alignment} cannot be.")
     data_start = -(-cursor.offset // alignment) * alignment
-    return GgufHeader(version, values, tensors, parameters, data_start + data_bytes if tensors else cursor.offset)
+    return GgufHeader(
+        version, values, tensors, parameters, data_start + data_bytes if tensors else cursor.offset
+    )
 
 
 def _pair(cursor: _Cursor) -> tuple[str, Value] | None:

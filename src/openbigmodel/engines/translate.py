@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from openbigmodel.schemas.chat import ChatRequest, Message, ToolCall
+from openbigmodel.schemas.chat import ChatRequest, EngineRequest, Message, ToolCall
 
 # Tool kinds that the platform itself has to run; an engine knows only functions (api.md §3.4).
 ENGINE_TOOL_TYPE = "function"
@@ -69,42 +69,48 @@ class Generation(msgspec.Struct, frozen=True):
     top_p: float | None
 
 
-def to_openai(request: ChatRequest, target: str, generation: Generation, profile: Profile) -> bytes:
-    """The body for `POST /chat/completions` of an engine that knows the model as `target`."""
+_ENCODE = msgspec.json.Encoder().encode
+_INCLUDE_USAGE = {"include_usage": True}
+
+
+def to_openai(
+    request: ChatRequest, messages: list[Message] | None, target: str, generation: Generation, profile: Profile
+) -> bytes:
+    """The body for `POST /chat/completions` of an engine that knows the model as `target`.
+
+    `messages` is None when the request's own can be sent on as they came.
+    """
     stream = bool(request.stream) or profile.always_stream
-    body: dict[str, Any] = {
-        "model": target,
-        "messages": [_message(message) for message in request.messages],
-        "stream": stream,
-    }
+    body = EngineRequest(
+        model=target,
+        messages=request.messages if messages is None else [_message(message) for message in messages],
+        stream=stream,
+        temperature=generation.temperature,
+        top_p=generation.top_p,
+        stop=request.stop,
+        seed=request.seed,
+    )
     if profile.max_output_tokens is not None:
-        body["max_tokens"] = min(generation.max_tokens, profile.max_output_tokens)
+        body.max_tokens = min(generation.max_tokens, profile.max_output_tokens)
     elif generation.max_tokens_asked:
         # Unasked, an engine fits the answer to its context; the catalogue's default may be more than it has.
-        body["max_tokens"] = generation.max_tokens
-    if stream and not profile.speaks_glm:
-        # Forced on: a stream that could opt out of its usage could not be billed.
-        body["stream_options"] = {"include_usage": True}
-        if profile.counts_in_chunks:
-            body["timings_per_token"] = True
+        body.max_tokens = generation.max_tokens
     if profile.greedy_by_default and request.temperature is None and request.top_p is None:
-        body["temperature"] = 0.0
-    else:
-        if generation.temperature is not None:
-            body["temperature"] = generation.temperature
-        if generation.top_p is not None:
-            body["top_p"] = generation.top_p
-    if request.stop:
-        body["stop"] = [request.stop] if isinstance(request.stop, str) else request.stop
-    if request.seed is not None:
-        body["seed"] = request.seed
-    _add_tools(body, request)
-    _add_response_format(body, request)
+        body.temperature, body.top_p = 0.0, None
+    if request.tools:
+        _add_tools(body, request)
+    if request.response_format is not None and request.response_format.type != "text":
+        body.response_format = request.response_format
     if profile.speaks_glm:
         _add_glm_fields(body, request)
-    else:
-        _add_template_arguments(body, generation, profile)
-    return msgspec.json.encode(body)
+        return _ENCODE(body)
+    if stream:
+        # Forced on: a stream that could opt out of its usage could not be billed.
+        body.stream_options = _INCLUDE_USAGE
+        if profile.counts_in_chunks:
+            body.timings_per_token = True
+    _add_template_arguments(body, generation, profile)
+    return _ENCODE(body)
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -138,7 +144,7 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
     }
 
 
-def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
+def _add_tools(body: EngineRequest, request: ChatRequest) -> None:
     """Function tools and the choice among them.
 
     With "none" the tools are left out altogether: engines that are told "none" still render them into the
@@ -146,29 +152,20 @@ def _add_tools(body: dict[str, Any], request: ChatRequest) -> None:
     which every engine understands.
     """
     choice = request.tool_choice
-    if not request.tools or choice == "none":
+    if choice == "none":
         return
-    tools = [tool for tool in request.tools if tool.get("type") == ENGINE_TOOL_TYPE]
+    tools = [tool for tool in request.tools or () if tool.get("type") == ENGINE_TOOL_TYPE]
     if isinstance(choice, dict):
         wanted = choice.get("function", {}).get("name")
         tools = [tool for tool in tools if tool["function"]["name"] == wanted] or tools
     if not tools:
         return
-    body["tools"] = tools
+    body.tools = tools
     if choice == "required" or isinstance(choice, dict):
-        body["tool_choice"] = "required"
+        body.tool_choice = "required"
 
 
-def _add_response_format(body: dict[str, Any], request: ChatRequest) -> None:
-    wanted = request.response_format
-    if wanted is None or wanted.type == "text":
-        return
-    body["response_format"] = {"type": wanted.type}
-    if wanted.json_schema is not None:
-        body["response_format"]["json_schema"] = wanted.json_schema
-
-
-def _add_template_arguments(body: dict[str, Any], generation: Generation, profile: Profile) -> None:
+def _add_template_arguments(body: EngineRequest, generation: Generation, profile: Profile) -> None:
     """Thinking is a matter of the chat template: vLLM, SGLang and llama-server take its arguments alike."""
     thinking = generation.thinking
     if thinking is None:
@@ -180,16 +177,15 @@ def _add_template_arguments(body: dict[str, Any], generation: Generation, profil
         arguments["clear_thinking"] = generation.clear_thinking
         if generation.effort is not None:
             arguments["reasoning_effort"] = generation.effort
-    body["chat_template_kwargs"] = arguments
+    body.chat_template_kwargs = arguments
 
 
-def _add_glm_fields(body: dict[str, Any], request: ChatRequest) -> None:
+def _add_glm_fields(body: EngineRequest, request: ChatRequest) -> None:
     """What only GLM's own protocol has, exactly as the caller said it: the upstream has the same defaults."""
     if request.thinking is not None:
-        body["thinking"] = {
+        body.thinking = {
             name: value for name, value in msgspec.structs.asdict(request.thinking).items() if value is not None
         }
-    for name in ("reasoning_effort", "do_sample", "tool_stream"):
-        value = getattr(request, name)
-        if value is not None:
-            body[name] = value
+    body.reasoning_effort = request.reasoning_effort
+    body.do_sample = request.do_sample
+    body.tool_stream = request.tool_stream

@@ -13,7 +13,7 @@ import msgspec
 from openbigmodel.catalog import Model
 from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
-from openbigmodel.schemas.chat import ChatRequest, Message, ToolCall
+from openbigmodel.schemas.chat import ChatRequest, Message, PlainMessage, ToolCall
 
 MAX_MESSAGES = 10_000
 MAX_TOOLS = 128
@@ -23,6 +23,8 @@ MAX_REQUEST_ID_CHARACTERS = 64
 MAX_USER_ID_CHARACTERS = 128
 
 _DECODE = msgspec.json.Decoder(ChatRequest).decode
+_DECODE_PLAIN_MESSAGES = msgspec.json.Decoder(list[PlainMessage]).decode
+_DECODE_MESSAGES = msgspec.json.Decoder(list[Message]).decode
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH_IN_ERROR = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
@@ -47,19 +49,46 @@ def read_chat_request(body: bytes) -> ChatRequest:
     except msgspec.ValidationError as error:
         _raise_for_field(str(error))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
-        raise ApiError(
-            "1210",
-            detail_zh=f"请求体不是合法的JSON：{reason}",
-            detail_en=f"The request body is not valid JSON: {reason}",
-        ) from error
+        raise _no_json(error) from error
 
 
-def _raise_for_field(text: str) -> NoReturn:
+def read_messages(request: ChatRequest, model: Model) -> list[Message] | None:
+    """Decode and judge the messages; None when they are so plain that an engine can have them as they came.
+
+    Raises ApiError 1210, 1213 or 1214.
+    """
+    raw = request.messages
+    try:
+        plain = _DECODE_PLAIN_MESSAGES(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        plain = []
+    # Only a list that passes every check by its type alone: at least one message, one of them a question.
+    if plain and len(plain) <= MAX_MESSAGES and (plain[-1].role == "user" or any(m.role == "user" for m in plain)):
+        return None
+    try:
+        messages = _DECODE_MESSAGES(raw)
+    except msgspec.ValidationError as error:
+        _raise_for_field(str(error), "messages")
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _no_json(error) from error
+    _check_messages(messages, model)
+    return messages
+
+
+def _no_json(error: Exception) -> ApiError:
+    reason = "too deeply nested" if isinstance(error, RecursionError) else str(error)
+    return ApiError(
+        "1210",
+        detail_zh=f"请求体不是合法的JSON：{reason}",
+        detail_en=f"The request body is not valid JSON: {reason}",
+    )
+
+
+def _raise_for_field(text: str, within: str = "") -> NoReturn:
     """Turn the decoder's words into GLM's: which field, and what was expected there."""
     match = _PATH_IN_ERROR.match(text)
     assert match is not None
-    reason, path = match[1], (match[2] or "").lstrip(".")
+    reason, path = match[1], (within + (match[2] or "")).lstrip(".")
     missing = _MISSING_FIELD.search(reason)
     if missing:
         raise ApiError("1213", field=f"{path}.{missing[1]}" if path else missing[1])
@@ -71,11 +100,14 @@ def _illegal(field: str, zh: str, en: str) -> ApiError:
 
 
 def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> Generation:
-    """Judge what types cannot say and settle how to generate. Raises ApiError 1210, 1213 or 1214."""
+    """Judge what types cannot say, messages aside, and settle how to generate.
+
+    Raises ApiError 1210, 1212, 1213 or 1214.
+    """
     if model.stream_only and not request.stream:
         raise ApiError("1212", method="SYNC")
-    _check_messages(request.messages, model)
-    _check_tools(request)
+    if request.tools:
+        _check_tools(request)
     _check_sampling(request)
     _check_small_fields(request)
     return Generation(
@@ -86,11 +118,7 @@ def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> 
         max_tokens=_max_tokens(request, model),
         max_tokens_asked=request.max_tokens is not None or request.max_completion_tokens is not None,
         temperature=_temperature(request, model),
-        top_p=None
-        if request.do_sample is False
-        else request.top_p
-        if request.top_p is not None
-        else model.top_p,
+        top_p=None if request.do_sample is False else request.top_p if request.top_p is not None else model.top_p,
     )
 
 

@@ -7,12 +7,17 @@ An answer has ended well when the engine gave a finish reason; `[DONE]` without 
 import msgspec
 
 from openbigmodel.billing.usage import Usage
+from openbigmodel.inference.chunk_run import ChunkRun, learn_run
 from openbigmodel.inference.reply import ReplyWriter
 from openbigmodel.schemas.engine import Delta, EngineReply, EngineUsage, Timings
 from openbigmodel.sse import EventParser, EventTooLarge
 
 _DECODE = msgspec.json.Decoder(EngineReply).decode
 _MAX_TOOL_CALLS = 128
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+# The first chunks of reasoning and of the answer often differ from the rest. A stream that is different each time
+# is not worth more attempts.
+_LESSONS = 8
 
 # Engines' words for why they stopped, in GLM's (api.md §3.3).
 _FINISH_REASONS = {
@@ -39,7 +44,10 @@ class EngineReader:
 
     def __init__(self, writer: ReplyWriter) -> None:
         self._writer = writer
-        self._events = EventParser()
+        self._events: EventParser | None = None
+        self._run: ChunkRun | None = None
+        self._lessons_left = _LESSONS
+        self._tail = b""
         self._usage: EngineUsage | None = None
         self._timings: Timings | None = None
         self._reasoning_tokens_seen = 0
@@ -58,15 +66,66 @@ class EngineReader:
 
     def feed_stream(self, data: bytes) -> None:
         """Bytes of an event stream. Raises EngineProtocolError."""
+        if self._events is not None or b"\r" in data:
+            self._parse(data)
+            return
+        if self._tail:
+            data, self._tail = self._tail + data, b""
+        position, size = 0, len(data)
+        while position < size:
+            run = self._run
+            if run is not None:
+                texts, position = run.take(data, position)
+                if texts:
+                    self._texts(texts, reasoning=run.reasoning)
+                    continue
+            end = data.find(b"\n\n", position) + 2
+            if end < 2:
+                if size - position > MAX_EVENT_BYTES:
+                    raise EngineProtocolError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+                self._tail = data[position:]
+                return
+            self._lines(data[position:end])
+            position = end
+
+    def _parse(self, data: bytes) -> None:
+        """A stream whose lines do not all end in LF is the parser's, from here on."""
+        if self._events is None:
+            self._events = EventParser(MAX_EVENT_BYTES)
+            data, self._tail = self._tail + data, b""
         try:
             events = self._events.feed(data)
         except EventTooLarge as error:
             raise EngineProtocolError(str(error)) from error
         for event in events:
-            if event == b"[DONE]":
-                self.done = True
-            elif not self.done:
-                self._reply(event)
+            self._event(event)
+
+    def _lines(self, lines: bytes) -> None:
+        """One event with its empty line. Nearly always it is a single data line."""
+        data = lines[6:-2]
+        if lines.startswith(b"data: ") and b"\n" not in data:
+            self._event(data)
+            return
+        for event in EventParser().feed(lines):
+            self._event(event)
+
+    def _event(self, event: bytes) -> None:
+        if event == b"[DONE]":
+            self.done = True
+        elif not self.done:
+            self._reply(event)
+
+    def _texts(self, texts: list[bytes], *, reasoning: bool) -> None:
+        """A run of chunks, of which only the texts differ."""
+        count = len(texts)
+        self._deltas += count
+        if reasoning:
+            self._reasoning_deltas += count
+            self._reasoning_characters += sum(map(len, texts))
+            self._writer.reasoning_run(texts)
+        else:
+            self._characters += sum(map(len, texts))
+            self._writer.content_run(texts)
 
     def feed_body(self, body: bytes) -> None:
         """A complete answer. Raises EngineProtocolError."""
@@ -90,8 +149,20 @@ class EngineReader:
         delta = choice.delta or choice.message
         if delta is not None:
             self._delta(delta)
+            if reply.usage is None and reply.timings is None and not choice.finish_reason:
+                self._learn(delta, data)
         if choice.finish_reason:
             self.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+
+    def _learn(self, delta: Delta, event: bytes) -> None:
+        """This chunk was not part of a known run; perhaps the next ones are like it."""
+        if self._lessons_left == 0:
+            return
+        self._lessons_left -= 1
+        reasoning = delta.reasoning_content or delta.reasoning
+        if delta.tool_calls or bool(reasoning) == bool(delta.content):
+            return
+        self._run = learn_run(event, reasoning or delta.content or "", reasoning=bool(reasoning))
 
     def _delta(self, delta: Delta) -> None:
         reasoning = delta.reasoning_content or delta.reasoning

@@ -24,11 +24,11 @@ from openbigmodel.engines.registry import Call, Registry, Route
 from openbigmodel.engines.translate import Generation, to_openai
 from openbigmodel.errors import ApiError, Language, error_headers, render_error
 from openbigmodel.ids import IdSource
-from openbigmodel.inference.chat_request import Surface, check_chat_request, read_chat_request
+from openbigmodel.inference.chat_request import Surface, check_chat_request, read_chat_request, read_messages
 from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
 from openbigmodel.inference.reply import BodyWriter, ReplyHead, StreamWriter
 from openbigmodel.limits import InFlight
-from openbigmodel.schemas.chat import ChatRequest
+from openbigmodel.schemas.chat import ChatRequest, Message
 from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
 JSON = b"application/json; charset=UTF-8"
@@ -190,12 +190,13 @@ class ChatExchange:
         self._request_id = self._id if request.request_id is None else str(request.request_id)
         self._streaming = bool(request.stream)
         route = self._route = self._find_route(request.model)
+        messages = read_messages(request, route.model)
         generation = check_chat_request(request, route.model, caller.surface)
         pipeline.in_flight.enter(
             caller.principal.account_id, route.model.id, unlimited=caller.principal.operator
         )
         pipeline.exchanges.add(self)
-        self._ask(request, route, generation)
+        self._ask(request, messages, route, generation)
 
     def _find_route(self, model_id: str) -> Route:
         registry = self._pipeline.registry
@@ -207,7 +208,9 @@ class ChatExchange:
             return registry.route(route.model.coding) or route
         return route
 
-    def _ask(self, request: ChatRequest, route: Route, generation: Generation) -> None:
+    def _ask(
+        self, request: ChatRequest, messages: list[Message] | None, route: Route, generation: Generation
+    ) -> None:
         pipeline = self._pipeline
         remapped = self._caller.surface.coding and route.model.id.lower() != request.model.lower()
         head = ReplyHead(
@@ -227,7 +230,7 @@ class ChatExchange:
         self._reader = EngineReader(self._writer)
         profile = route.engine.profile
         self._engine_streams = self._streaming or profile.always_stream
-        body = to_openai(request, route.target, generation, profile)
+        body = to_openai(request, messages, route.target, generation, profile)
         self._call = route.engine.post("/chat/completions", body, self)
 
     # relay: what the engine says

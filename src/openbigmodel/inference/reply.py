@@ -10,12 +10,25 @@ import msgspec
 
 from openbigmodel.billing.usage import Usage
 from openbigmodel.ids import tool_call_id
-from openbigmodel.schemas.chat import CachedTokens, ReasoningTokens, ReplyFunction, ReplyToolCall, ReplyUsage
+from openbigmodel.schemas.chat import (
+    BodyChoice,
+    BodyFunction,
+    BodyMessage,
+    BodyToolCall,
+    BodyUsage,
+    CachedTokens,
+    ReasoningTokens,
+    ReplyBody,
+    ReplyFunction,
+    ReplyToolCall,
+    ReplyUsage,
+)
 from openbigmodel.sse import escape_separators, has_separator
 
 _ENCODE = msgspec.json.Encoder().encode
-_ENCODE_SORTED = msgspec.json.Encoder(order="deterministic").encode
 DONE = b"data: [DONE]\n\n"
+_REASONING = b'"delta":{"role":"assistant","reasoning_content":'
+_CONTENT = b'"delta":{"role":"assistant","content":'
 
 
 class ReplyHead(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +53,12 @@ class ReplyWriter(Protocol):
 
     def content(self, text: str) -> None:
         """More of the answer."""
+
+    def reasoning_run(self, texts: list[bytes]) -> None:
+        """More of the reasoning: one chunk for each text, all encoded as in JSON, without quotes or separators."""
+
+    def content_run(self, texts: list[bytes]) -> None:
+        """The same for the answer."""
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of the call with this index; the name comes with its first piece."""
@@ -81,17 +100,30 @@ class StreamWriter:
 
     def reasoning(self, text: str) -> None:
         """A chunk of reasoning."""
-        self._text(b'"delta":{"role":"assistant","reasoning_content":', text)
+        self._text(_REASONING, text)
 
     def content(self, text: str) -> None:
         """A chunk of the answer."""
-        self._text(b'"delta":{"role":"assistant","content":', text)
+        self._text(_CONTENT, text)
 
     def _text(self, key: bytes, text: str) -> None:
         encoded = _ENCODE(text)
         if has_separator(text):
             encoded = escape_separators(encoded)
         self._pending.append(b"%b%b%b}}]}\n\n" % (self._prefix, key, encoded))
+
+    def reasoning_run(self, texts: list[bytes]) -> None:
+        """Chunks of reasoning."""
+        self._run(_REASONING, texts)
+
+    def content_run(self, texts: list[bytes]) -> None:
+        """Chunks of the answer."""
+        self._run(_CONTENT, texts)
+
+    def _run(self, key: bytes, texts: list[bytes]) -> None:
+        before = self._prefix + key + b'"'
+        between = b'"}}]}\n\n' + before
+        self._pending.append(b'%b%b"}}]}\n\n' % (before, between.join(texts)))
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """A fragment of a call, or nothing until the call is complete."""
@@ -164,6 +196,14 @@ class BodyWriter:
         """More of the answer."""
         self._content.append(text)
 
+    def reasoning_run(self, texts: list[bytes]) -> None:
+        """More of the reasoning."""
+        self._reasoning.append(_decoded(texts))
+
+    def content_run(self, texts: list[bytes]) -> None:
+        """More of the answer."""
+        self._content.append(_decoded(texts))
+
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of a call."""
         while index >= len(self._calls):
@@ -178,30 +218,35 @@ class BodyWriter:
     def finish(self, finish_reason: str, usage: Usage) -> bytes:
         """The body."""
         head = self._head
-        message: dict[str, object] = {"content": "".join(self._content), "role": "assistant"}
+        message = BodyMessage(content="".join(self._content), role="assistant")
         if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
+            message.reasoning_content = "".join(self._reasoning)
         if self._calls:
-            # Unlike OpenAI's, these carry their index outside streams too (api.md §3.3).
-            message["tool_calls"] = [
-                {
-                    "function": {"arguments": call.arguments(), "name": call.name},
-                    "id": tool_call_id(self._first_call, index),
-                    "index": index,
-                    "type": "function",
-                }
+            message.tool_calls = [
+                BodyToolCall(BodyFunction(call.arguments(), call.name), tool_call_id(self._first_call, index), index)
                 for index, call in enumerate(self._calls)
             ]
-        body = {
-            "choices": [{"finish_reason": finish_reason, "index": 0, "message": message}],
-            "created": head.created,
-            "id": head.id,
-            "model": head.model,
-            "object": "chat.completion",
-            "request_id": head.request_id,
-            "usage": msgspec.to_builtins(reply_usage(head, usage)),
-        }
-        return _ENCODE_SORTED(body)
+        return _ENCODE(
+            ReplyBody(
+                choices=[BodyChoice(finish_reason, 0, message)],
+                created=head.created,
+                id=head.id,
+                model=head.model,
+                object="chat.completion",
+                request_id=head.request_id,
+                usage=BodyUsage(
+                    usage.completion_tokens,
+                    ReasoningTokens(usage.reasoning_tokens) if head.shows_reasoning_tokens else None,
+                    usage.prompt_tokens,
+                    CachedTokens(usage.cached_tokens) if head.shows_cached_tokens else None,
+                    usage.prompt_tokens + usage.completion_tokens,
+                ),
+            )
+        )
+
+
+def _decoded(texts: list[bytes]) -> str:
+    return msgspec.json.decode(b'"%b"' % b"".join(texts), type=str)
 
 
 def reply_usage(head: ReplyHead, usage: Usage) -> ReplyUsage:

@@ -58,11 +58,21 @@ class ResponseFormat(msgspec.Struct, gc=False):
     json_schema: dict[str, Any] | None = None
 
 
+class PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The most common message by far: nothing but a role and a text, so it can be sent on as it came."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
 class ChatRequest(msgspec.Struct, gc=False):
-    """The body of `POST …/chat/completions` (api.md §3.1)."""
+    """The body of `POST …/chat/completions` (api.md §3.1).
+
+    `messages` stays as it came; it is a list of Message.
+    """
 
     model: str
-    messages: list[Message]
+    messages: msgspec.Raw
     stream: bool | None = None
     thinking: Thinking | None = None
     reasoning_effort: ReasoningEffort | None = None
@@ -82,6 +92,29 @@ class ChatRequest(msgspec.Struct, gc=False):
     seed: int | None = None
 
 
+class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
+    """What an OpenAI-compatible engine is asked; the last five fields are GLM's own or one engine's."""
+
+    model: str
+    messages: msgspec.Raw | list[dict[str, Any]]
+    stream: bool
+    stream_options: dict[str, bool] | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | None = None
+    response_format: ResponseFormat | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    timings_per_token: bool | None = None
+    thinking: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    do_sample: bool | None = None
+    tool_stream: bool | None = None
+
+
 class CachedTokens(msgspec.Struct, gc=False):
     """Part of the prompt that came from the engine's prefix cache."""
 
@@ -95,7 +128,7 @@ class ReasoningTokens(msgspec.Struct, gc=False):
 
 
 class ReplyUsage(msgspec.Struct, gc=False, omit_defaults=True):
-    """Token counts as callers see them; the details are missing for some models (api.md §3.3)."""
+    """Token counts in a stream's last chunk; the details are missing for some models (api.md §3.3)."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -105,16 +138,74 @@ class ReplyUsage(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class ReplyFunction(msgspec.Struct, gc=False):
-    """Keys in the order of a stream chunk; the non-stream body is sorted when it is written."""
+    """A call's function in a chunk."""
 
     name: str
     arguments: str
 
 
 class ReplyToolCall(msgspec.Struct, gc=False):
-    """A tool call towards the caller. Each field is a string in every fragment: clients insist (api.md §3.6)."""
+    """A tool call in a chunk. Each field is a string in every fragment: clients insist (api.md §3.6)."""
 
     index: int
     id: str
     type: str
     function: ReplyFunction
+
+
+# A body that is not streamed has its keys in alphabetical order (api.md §1.1), hence the order of the fields below.
+
+
+class BodyFunction(msgspec.Struct, gc=False):
+    """A call's function."""
+
+    arguments: str
+    name: str
+
+
+class BodyToolCall(msgspec.Struct, gc=False):
+    """A tool call. Unlike OpenAI's, it carries its index outside streams too (api.md §3.3)."""
+
+    function: BodyFunction
+    id: str
+    index: int
+    type: str = "function"
+
+
+class BodyMessage(msgspec.Struct, gc=False, omit_defaults=True):
+    """The answer."""
+
+    content: str
+    reasoning_content: str | None = None
+    role: Literal["assistant", ""] = ""
+    tool_calls: list[BodyToolCall] | None = None
+
+
+class BodyChoice(msgspec.Struct, gc=False):
+    """The one choice."""
+
+    finish_reason: str
+    index: int
+    message: BodyMessage
+
+
+class BodyUsage(msgspec.Struct, gc=False, omit_defaults=True):
+    """Token counts; the details are missing for some models (api.md §3.3)."""
+
+    completion_tokens: int
+    completion_tokens_details: ReasoningTokens | None = None
+    prompt_tokens: int = -1
+    prompt_tokens_details: CachedTokens | None = None
+    total_tokens: int = -1
+
+
+class ReplyBody(msgspec.Struct, gc=False):
+    """A chat completion."""
+
+    choices: list[BodyChoice]
+    created: int
+    id: str
+    model: str
+    object: str
+    request_id: str
+    usage: BodyUsage

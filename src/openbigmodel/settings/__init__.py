@@ -3,6 +3,7 @@
 from openbigmodel.settings.fields import (
     DownloadSettings,
     EngineSettings,
+    Field,
     GlmEngineSettings,
     LimitSettings,
     LlamaCppEngineSettings,
@@ -21,6 +22,7 @@ from openbigmodel.settings.loader import load_settings
 __all__ = [
     "DownloadSettings",
     "EngineSettings",
+    "Field",
     "GlmEngineSettings",
     "LimitSettings",
     "LlamaCppEngineSettings",

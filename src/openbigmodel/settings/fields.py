@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
-PortNumber = Annotated[int, Meta(ge=1, le=65535)]
+PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -75,7 +75,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         Text,
         _help("Address to listen on. 0.0.0.0 or :: opens the server to the network."),
     ] = "127.0.0.1"
-    port: Annotated[PortNumber, _help("TCP port to listen on.")] = 8000
+    port: Annotated[PortNumber, _help("TCP port to listen on; 0 takes any that is free.")] = 8000
     tls_cert: Annotated[
         Path | None,
         _help("Certificate chain in PEM form; with tls_key the server speaks HTTPS."),

@@ -36,6 +36,9 @@ from openbigmodel.settings.fields import (
     fields_of,
 )
 
+_PREFIX = "BIGMODEL_"
+_CONFIG = "BIGMODEL_CONFIG"
+
 _SectionT = TypeVar("_SectionT", bound=Section)
 
 
@@ -51,8 +54,8 @@ def load_settings(
     paths in the file are relative to the file, others to the current folder.
     """
     environ = os.environ if environ is None else environ
-    if config is None and environ.get("BIGMODEL_CONFIG"):
-        config = Path(environ["BIGMODEL_CONFIG"])
+    if config is None and environ.get(_CONFIG):
+        config = Path(environ[_CONFIG])
     loader = _Loader(config, environ)
     loader.overlay_environment()
     loader.overlay_flags(flags or {})
@@ -70,7 +73,7 @@ class _Loader:
 
     def overlay_environment(self) -> None:
         sections = (("", Settings), ("server.", ServerSettings), ("downloads.", DownloadSettings))
-        known = {
+        known: dict[str, tuple[str, Field]] = {
             field.env: (prefix + field.name, field)
             for prefix, cls in sections
             for field in fields_of(cls)
@@ -82,10 +85,18 @@ class _Loader:
                 # Kubernetes sets BIGMODEL_PORT=tcp://… in every pod beside a service named bigmodel.
                 if not text.startswith("tcp://"):
                     self._overlay(name, _from_text(text, field.default), variable)
-            elif variable.startswith("BIGMODEL_") and variable not in (*known, "BIGMODEL_CONFIG"):
-                close = difflib.get_close_matches(variable[9:], [str(env)[9:] for env in known], cutoff=0.75)
-                if close:
-                    raise SettingsError(f"{variable} is not a setting; did you mean BIGMODEL_{close[0]}?")
+            elif variable.startswith(_PREFIX) and variable not in known and variable != _CONFIG:
+                self._judge_unknown(
+                    variable, [name for name in (*known, _CONFIG) if name.startswith(_PREFIX)]
+                )
+
+    @staticmethod
+    def _judge_unknown(variable: str, known: list[str]) -> None:
+        """A slip of the keyboard is an error; a variable of somebody else's (BIGMODEL_API_KEY) is not."""
+        endings = [name.removeprefix(_PREFIX) for name in known]
+        close = difflib.get_close_matches(variable.removeprefix(_PREFIX), endings, n=1)
+        if close:
+            raise SettingsError(f"{variable} is not a setting; did you mean {_PREFIX}{close[0]}?")
 
     def overlay_flags(self, flags: Mapping[str, object]) -> None:
         for name, value in flags.items():
@@ -107,7 +118,8 @@ class _Loader:
         downloads = self._section(DownloadSettings, self._table.get("downloads", {}), "downloads.")
         sections = ("server", "downloads", "engines", "models")
         rest = {key: value for key, value in self._table.items() if key not in sections}
-        rest.setdefault("data", str(self._default_data()))
+        if "data" not in rest:
+            rest["data"] = str(self._default_data())
         top = self._section(Settings, rest, "", also_known=sections)
         settings = msgspec.structs.replace(
             top, config=self._config, server=server, downloads=downloads, engines=engines, models=models
@@ -178,15 +190,18 @@ class _Loader:
             return self._secret(raw, name)
         base = Path.cwd() if self._config is None or name in self._labels else self._config.parent
         if wanted is ModelFile:
-            if not raw.startswith(DOWNLOAD_PREFIXES):
-                return ModelFile(self._path(raw, base))
-            if not re.fullmatch(r"\w+:[\w.-]+/[\w.-]+(/[\w.-]+)+", raw):
-                raise SettingsError(
-                    f"{self._label(name)} must look like {raw.partition(':')[0]}:OWNER/REPO/FILE"
-                )
-            return ModelFile(raw)
+            return self._model_file(raw, base, name)
         assert wanted is Path, wanted
         return self._path(raw, base)
+
+    def _model_file(self, raw: str, base: Path, name: str) -> ModelFile:
+        if not re.match(r"[A-Za-z][A-Za-z0-9+-]+:", raw):
+            return ModelFile(self._path(raw, base))
+        if not raw.startswith(DOWNLOAD_PREFIXES):
+            raise SettingsError(f"{self._label(name)} must be a path, hf:… or modelscope:…")
+        if not re.fullmatch(r"\w+:[^/\s]+/[^/\s]+/\S.*", raw):
+            raise SettingsError(f"{self._label(name)} must look like {raw.partition(':')[0]}:OWNER/REPO/FILE")
+        return ModelFile(raw)
 
     def _secret(self, raw: str, name: str) -> Secret:
         scheme, colon, variable = raw.partition(":")
@@ -203,7 +218,10 @@ class _Loader:
 
     def _home(self) -> Path:
         home = self._environ.get("HOME")
-        return Path(home) if home else Path.home()
+        try:
+            return Path(home) if home else Path.home()
+        except RuntimeError as error:
+            raise SettingsError("this user has no home folder; choose a data folder with --data") from error
 
     def _default_data(self) -> Path:
         shared = self._environ.get("XDG_DATA_HOME", "")
@@ -304,7 +322,7 @@ def _explain(message: str, annotation: object) -> str:
         return f"must be one of {', '.join(map(str, choices))}"
     match = re.match(r"Expected `(\w+)[^`]*`(.*)", message)
     if match is None:
-        return f"is not valid: {message}"
+        return "must be a number" if "decimal" in message else f"is not valid: {message}"
     what = _WORDS.get(match[1], match[1])
     if " matching " in match[2]:
         return "may hold letters, digits, dot, dash and underscore only"

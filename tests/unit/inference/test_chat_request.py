@@ -8,7 +8,7 @@ import pytest
 from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.chat_request import MAX_TOOLS, Surface, check_chat_request, read_chat_request
+from openbigmodel.inference.chat_request import MAX_TOOLS, Surface, check_chat_request, read_chat_request, read_messages
 from openbigmodel.schemas.chat import ChatRequest
 
 CATALOG = load_catalog()
@@ -29,6 +29,7 @@ def body(**fields: Any) -> bytes:
 
 def accept(model_id: str = "glm-4.6", surface: Surface = PAAS, **fields: Any) -> tuple[ChatRequest, Generation]:
     request = read_chat_request(body(**fields))
+    read_messages(request, model(model_id))
     return request, check_chat_request(request, model(model_id), surface)
 
 
@@ -54,7 +55,7 @@ def refuse(model_id: str = "glm-4.6", surface: Surface = PAAS, **fields: Any) ->
 )
 def test_what_is_no_json_is_1210(raw: bytes) -> None:
     with pytest.raises(ApiError) as caught:
-        read_chat_request(raw)
+        read_messages(read_chat_request(raw), model("glm-4.6"))
 
     assert (caught.value.code, caught.value.status) == ("1210", 400)
 
@@ -70,7 +71,7 @@ def test_what_is_no_json_is_1210(raw: bytes) -> None:
 )
 def test_a_missing_field_is_1213_and_named(raw: bytes, field: str) -> None:
     with pytest.raises(ApiError) as caught:
-        read_chat_request(raw)
+        read_messages(read_chat_request(raw), model("glm-4.6"))
 
     assert (caught.value.code, caught.value.message("zh")) == ("1213", f"未正常接收到{field}参数。")
 
@@ -280,3 +281,16 @@ def test_tool_results_and_calls_of_earlier_turns_are_accepted() -> None:
         ]
     )
     accept(messages=[{"role": "developer", "content": "x"}, {"role": "tool", "content": "22"}])
+
+
+def test_plain_messages_need_no_translation_and_others_do() -> None:
+    glm = model("glm-4.6")
+
+    def read(*messages: dict[str, Any]) -> Any:
+        return read_messages(read_chat_request(body(messages=list(messages))), glm)
+
+    assert read({"role": "system", "content": "x"}, USER, {"role": "assistant", "content": "y"}) is None
+    assert read({"role": "developer", "content": "x"}, USER)
+    assert read({**USER, "extra": 1})
+    assert read({"role": "user", "content": [{"type": "text", "text": "x"}]})
+    assert read(USER, {"role": "assistant", "content": None})

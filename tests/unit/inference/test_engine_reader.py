@@ -21,6 +21,12 @@ class Heard:
     def content(self, text: str) -> None:
         self.said.append(("content", text))
 
+    def reasoning_run(self, texts: list[bytes]) -> None:
+        self.said += [("reasoning", json.loads(b'"%b"' % text)) for text in texts]
+
+    def content_run(self, texts: list[bytes]) -> None:
+        self.said += [("content", json.loads(b'"%b"' % text)) for text in texts]
+
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         self.said.append(("call", index, name, arguments))
 

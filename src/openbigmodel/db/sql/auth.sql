@@ -33,14 +33,10 @@ FROM api_keys WHERE account_id = ?1 ORDER BY created_ms, id
 -- Takes a key out of use; changes nothing if it is already disabled or does not exist.
 UPDATE api_keys SET state = 'disabled' WHERE id = ?1 AND state = 'active'
 
--- name: any_key
--- One row if there is any key at all.
-SELECT 1 FROM api_keys LIMIT 1
-
 -- name: fetch_master_fingerprint
 -- The fingerprint of one version of the master key.
 SELECT fingerprint FROM master_keys WHERE version = ?1
 
--- name: set_master_fingerprint
--- Remembers a master key by its fingerprint.
-INSERT OR REPLACE INTO master_keys (version, fingerprint, created_ms) VALUES (?1, ?2, ?3)
+-- name: add_master_fingerprint
+-- Remembers the master key that a new key's secret derives from, if it is not known yet.
+INSERT OR IGNORE INTO master_keys (version, fingerprint, created_ms) VALUES (?1, ?2, ?3)

@@ -32,9 +32,11 @@ class ModelUnusable(EngineUnavailable):
 class ModelFacts:
     """What was found out about a model file."""
 
+    path: Path
+    """What to load: the first part, if there are several."""
     header: GgufHeader
     file_bytes: int
-    """Of all parts."""
+    """Of all parts, and of the image part."""
     parameters: int
     warnings: tuple[str, ...]
 
@@ -57,7 +59,7 @@ class Preflight:
         """Raises ModelUnusable."""
         # Reading a large vocabulary takes tenths of a second.
         facts = await asyncio.to_thread(self._inspect)
-        available = self._machine.memory_available()
+        available = self._machine.memory_available() if self._spec.check_memory else None
         needed = memory_needed(facts, self._spec)
         if available is not None and needed > available:
             raise ModelUnusable(_too_large(facts, self._spec, needed, available))
@@ -66,13 +68,13 @@ class Preflight:
     def _inspect(self) -> ModelFacts:
         try:
             parts = split_parts(self._spec.path)
-            for extra in (self._spec.mmproj, self._spec.chat_template):
-                if extra is not None and not extra.is_file():
-                    raise ModelUnusable(f"There is no file {extra}.")
-            stats = [(part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
-            if self._facts is None or stats != self._stamp:
-                self._facts = read_facts(parts)
-                self._stamp = stats
+            if self._spec.chat_template is not None:
+                self._spec.chat_template.stat()
+            companions = [] if self._spec.mmproj is None else [self._spec.mmproj]
+            stamp = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (*parts, *companions)]
+            if self._facts is None or stamp != self._stamp:
+                self._facts = read_facts(parts, companions)
+                self._stamp = stamp
         except FileNotFoundError as error:
             raise ModelUnusable(_missing(self._spec.path, Path(str(error.filename)))) from error
         except GgufError as error:
@@ -82,20 +84,23 @@ class Preflight:
         return self._facts
 
 
-def read_facts(parts: list[Path]) -> ModelFacts:
-    """Read the headers of all parts. Raises GgufError or OSError."""
+def read_facts(parts: list[Path], companions: list[Path]) -> ModelFacts:
+    """Read the headers of all parts; `companions` only add to the size. Raises GgufError or OSError."""
     headers = [read_header(part) for part in parts]
     first = headers[0]
     if not first.architecture:
         raise GgufError("It names no architecture: perhaps it is not a model but an adapter or a vocabulary.")
     if first.architecture == "clip":
-        raise GgufError("It is the image part of a model. Give the language model as model and this one as mmproj.")
+        raise GgufError(
+            "It is the image part of a model. Give the language model as model and this one as mmproj."
+        )
     warnings = []
     if first.architecture not in GLM_ARCHITECTURES:
         warnings.append(f'Architecture "{first.architecture}" is not one of GLM\'s; it is loaded untested.')
     return ModelFacts(
+        path=parts[0],
         header=first,
-        file_bytes=sum(part.stat().st_size for part in parts),
+        file_bytes=sum(file.stat().st_size for file in (*parts, *companions)),
         parameters=sum(header.parameters for header in headers),
         warnings=tuple(warnings),
     )
@@ -108,7 +113,7 @@ def context_per_request(facts: ModelFacts, spec: LlamaCppSpec) -> int:
 
 def memory_needed(facts: ModelFacts, spec: LlamaCppSpec) -> int:
     """Bytes, about: weights, key-value cache, prompt cache and the worker itself."""
-    kv_bytes = facts.header.kv_bytes_per_token * pool_tokens(facts, spec)
+    kv_bytes = max(0, facts.header.kv_bytes_per_token) * pool_tokens(facts, spec)
     return int(facts.file_bytes * _OVERHEAD) + kv_bytes + _WORKER_BYTES
 
 
@@ -119,13 +124,13 @@ def pool_tokens(facts: ModelFacts, spec: LlamaCppSpec) -> int:
 
 
 def _missing(model: Path, file: Path) -> str:
-    if file != model:
+    if file != model and file.parent == model.parent and file.suffix == model.suffix and "-of-" in file.name:
         return f"The model is split into several files, and {file} is missing."
-    return f"There is no file {model}."
+    return f"There is no file {file}."
 
 
 def _too_large(facts: ModelFacts, spec: LlamaCppSpec, needed: int, available: int) -> str:
-    text = f"{spec.path} needs about {_gib(needed)} of memory, and {_gib(available)} is available."
+    text = f"{spec.path} needs about {_gib(needed)} of memory, and {_gib(available)} are available."
     rest = needed - int(facts.file_bytes * _OVERHEAD)
     for name, bits in _BITS_PER_WEIGHT.items():
         file_bytes = facts.parameters * bits / 8
@@ -133,7 +138,9 @@ def _too_large(facts: ModelFacts, spec: LlamaCppSpec, needed: int, available: in
             return f"{text} A smaller quantisation such as {name} (about {_gib(file_bytes)}) would fit."
     if facts.file_bytes * _OVERHEAD + _WORKER_BYTES < available:
         return f"{text} Fewer slots or a smaller context_tokens would fit."
-    return f"{text} No common quantisation of it would fit; serve it on another machine or take a smaller model."
+    return (
+        f"{text} No common quantisation of it would fit; serve it on another machine or take a smaller model."
+    )
 
 
 def _gib(size: float) -> str:

@@ -93,7 +93,9 @@ class WorkerProcess:
             line = b"?"
         if not line:
             await self._process.wait()
-            raise EngineUnavailable(f"The engine's worker ended while loading: {await self.epitaph()}.", self.stderr_tail)
+            # A CPU without an instruction will not get it by trying again.
+            kind = WorkerRefused if self._process.returncode == -signal.SIGILL else EngineUnavailable
+            raise kind(f"The engine's worker ended while loading: {await self.epitaph()}.", self.stderr_tail)
         return self._read_answer(line, api_key)
 
     def _read_answer(self, line: bytes, api_key: str) -> Endpoint:
@@ -120,10 +122,10 @@ class WorkerProcess:
 
     async def epitaph(self) -> str:
         """Why an ended process ended, for the middle of a sentence."""
-        await asyncio.wait({self._stderr_pump}, timeout=_STDERR_REST_S)
         status = self._process.returncode
         if status is None:
             return "still running"
+        await asyncio.wait({self._stderr_pump}, timeout=_STDERR_REST_S)
         if status >= 0:
             return f"exit status {status}"
         try:
@@ -162,7 +164,9 @@ async def answers_health(endpoint: Endpoint, timeout_s: float) -> bool:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
             # A connection of its own, closed after use: a kept one may be closed by the server just as it is used.
-            writer.write(f"GET /health HTTP/1.1\r\nHost: {endpoint.host}\r\nConnection: close\r\n\r\n".encode())
+            writer.write(
+                f"GET /health HTTP/1.1\r\nHost: {endpoint.host}\r\nConnection: close\r\n\r\n".encode()
+            )
             status_line = await reader.readline()
     except ConnectionRefusedError:
         raise

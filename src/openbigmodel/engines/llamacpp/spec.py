@@ -37,6 +37,8 @@ class LlamaCppSpec(msgspec.Struct, frozen=True, kw_only=True):
     embeddings: bool = False
     load_timeout_s: float | None = None
     """None: by the size of the file."""
+    check_memory: bool = True
+    """Refuse a model that needs more memory than is available. Wrong where a GPU holds the weights."""
 
     def __post_init__(self) -> None:
         for name in ("context_tokens", "slots", "max_output", "batch_tokens"):
@@ -70,7 +72,7 @@ class EngineTimings:
     stop_grace_s: float = 2.0
     """Between SIGTERM and SIGKILL."""
 
-    def load_timeout_s(self, spec: LlamaCppSpec, file_bytes: int) -> float:
+    def load_timeout_of(self, spec: LlamaCppSpec, file_bytes: int) -> float:
         """How long a load may take."""
         return spec.load_timeout_s or self.load_s + self.load_s_per_gib * file_bytes / _GIB
 
@@ -79,6 +81,8 @@ class EngineTimings:
 class WorkerTerms:
     """What the supervisor adds to a spec for one worker."""
 
+    model: Path
+    """The file to load: the first part, if there are several."""
     alias: str
     api_key: str
     threads: int
@@ -93,7 +97,7 @@ def worker_config(spec: LlamaCppSpec, terms: WorkerTerms) -> dict[str, object]:
     # An embedding is computed in one batch; a longer text would be refused.
     batch = terms.context_tokens if spec.embeddings else spec.batch_tokens
     settings: dict[str, object] = {
-        "model.path": str(spec.path),
+        "model.path": str(terms.model),
         "offline": True,
         "n_ctx": terms.pool_tokens,
         "n_parallel": spec.slots,

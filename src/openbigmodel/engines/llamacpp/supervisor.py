@@ -27,6 +27,9 @@ Outcome = Endpoint | EngineUnavailable
 # Callers that may wait for one engine at a time; the next are refused instead of kept in memory.
 WAITING_MAX = 10_000
 
+_TIMINGS = EngineTimings()
+_MACHINE = Machine()
+
 
 def _new_api_key() -> str:
     return secrets.token_urlsafe(32)
@@ -47,8 +50,8 @@ class LlamaCppEngine:
         name: str,
         spec: LlamaCppSpec,
         *,
-        timings: EngineTimings = EngineTimings(),
-        machine: Machine = Machine(),
+        timings: EngineTimings = _TIMINGS,
+        machine: Machine = _MACHINE,
         command: Sequence[str] = WORKER_COMMAND,
         now_s: Callable[[], float] = time.monotonic,
         new_api_key: Callable[[], str] = _new_api_key,
@@ -59,6 +62,8 @@ class LlamaCppEngine:
         self.state: EngineState = "stopped"
         self.endpoint: Endpoint | None = None
         self.pid: int | None = None
+        self.context_tokens = spec.context_tokens
+        """Per request; less than the spec says if the model was trained for less. Known once ready."""
         self._timings = timings
         self._machine = machine
         self._command = command
@@ -82,11 +87,11 @@ class LlamaCppEngine:
     async def start(self) -> None:
         """Until ready. Raises EngineUnavailable; the engine then stays broken and is tried again until `stop`."""
         if self._task is None:
+            self._forget_crashes()
             self._enter("starting")
             self._task = asyncio.create_task(self._supervise(), name=f"engine {self.name}")
         elif self.state == "broken":
-            self._crashes_s.clear()
-            self._pauses = 0
+            self._forget_crashes()
             self._enter("starting")
             self._retry_now.set()
         known: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -97,15 +102,17 @@ class LlamaCppEngine:
 
     async def stop(self) -> None:
         """End the worker, in at most 3 s. Requests under way break off: drain before."""
-        task, self._task = self._task, None
+        task = self._task
         if task is None:
             return
-        self._failure = EngineUnavailable(f'Engine "{self.name}" has been stopped.')
-        self.endpoint = None
-        self._enter("stopped")
-        self._settle(self._failure)
-        task.cancel()
+        if self.state != "stopped":
+            self._failure = EngineUnavailable(f'Engine "{self.name}" has been stopped.')
+            self.endpoint = None
+            self._enter("stopped")
+            self._settle(self._failure)
+            task.cancel()
         await asyncio.wait({task})
+        self._task = None
 
     def when_ready(self, callback: Callable[[Outcome], None], failed: Endpoint | None = None) -> None:
         """Call `callback` once: at once if the engine is ready, broken or stopped, else when that is known.
@@ -133,25 +140,27 @@ class LlamaCppEngine:
                 await self._serve_with_one_worker()
             except EngineUnavailable as failure:
                 self._failure = failure
-            except Exception as error:  # the edge of this task: a mistake of ours must not leave the engine undead
+            except Exception as error:  # noqa: BLE001  the task's edge: a mistake of ours must not leave the engine undead
                 self._failure = EngineUnavailable(f"Supervisor failed: {error!r}.")
             await self._pause_after(self._failure)
 
     async def _serve_with_one_worker(self) -> None:
         """Start a worker and watch it. Always ends by raising: EngineUnavailable says why it is over."""
         facts = await self._preflight.run()
+        self.context_tokens = context_per_request(facts, self.spec)
         terms = WorkerTerms(
+            model=facts.path,
             alias=self.name,
             api_key=self._new_api_key(),
             threads=self.spec.threads or self._machine.threads(),
-            context_tokens=context_per_request(facts, self.spec),
+            context_tokens=self.context_tokens,
             pool_tokens=pool_tokens(facts, self.spec),
             parent=os.getpid(),
         )
         worker = await WorkerProcess.spawn(self._command, worker_config(self.spec, terms))
         self.pid = worker.pid
         try:
-            timeout_s = self._timings.load_timeout_s(self.spec, facts.file_bytes)
+            timeout_s = self._timings.load_timeout_of(self.spec, facts.file_bytes)
             endpoint = await worker.ready(timeout_s, terms.api_key)
             self.endpoint = endpoint
             self._suspected.clear()
@@ -170,28 +179,37 @@ class LlamaCppEngine:
     async def _watch(self, worker: WorkerProcess, endpoint: Endpoint) -> None:
         """Until the worker ends or hangs, then raise EngineUnavailable."""
         misses = 0
-        ended = asyncio.ensure_future(worker.wait())
+        ended = asyncio.create_task(worker.wait())
         try:
             while misses < self._timings.health_misses_max:
                 await self._wait_for_reason_to_look(ended)
                 if ended.done():
-                    raise EngineUnavailable(f"The worker ended: {await worker.epitaph()}.", worker.stderr_tail)
+                    raise EngineUnavailable(
+                        f"The worker ended: {await worker.epitaph()}.", worker.stderr_tail
+                    )
                 if await answers_health(endpoint, self._timings.health_timeout_s):
                     misses = 0
                     self._settle(endpoint)
                 else:
                     misses += 1
-            raise EngineUnavailable(f"The worker hung: {misses} health checks went unanswered.", worker.stderr_tail)
+            raise EngineUnavailable(
+                f"The worker hung: {misses} health checks went unanswered.", worker.stderr_tail
+            )
         except ConnectionRefusedError:
             raise EngineUnavailable("The worker no longer listens.", worker.stderr_tail) from None
         finally:
             ended.cancel()
 
-    async def _wait_for_reason_to_look(self, ended: asyncio.Future[None]) -> None:
-        suspected = asyncio.ensure_future(self._suspected.wait())
-        await asyncio.wait({ended, suspected}, timeout=self._timings.health_every_s, return_when="FIRST_COMPLETED")
+    async def _wait_for_reason_to_look(self, ended: asyncio.Task[None]) -> None:
+        suspected = asyncio.create_task(self._suspicion())
+        await asyncio.wait(
+            {ended, suspected}, timeout=self._timings.health_every_s, return_when="FIRST_COMPLETED"
+        )
         suspected.cancel()
         self._suspected.clear()
+
+    async def _suspicion(self) -> None:
+        await self._suspected.wait()
 
     async def _pause_after(self, failure: EngineUnavailable) -> None:
         """Decide between restarting and giving up for a while, and wait as long as that takes."""
@@ -219,6 +237,10 @@ class LlamaCppEngine:
             # Still "broken" for callers while it is tried: they get their answer at once instead of waiting again.
             pass
 
+    def _forget_crashes(self) -> None:
+        self._crashes_s.clear()
+        self._pauses = 0
+
     def _enter(self, state: EngineState, reason: str = "") -> None:
         if state != self.state:
             self.state = state
@@ -230,7 +252,7 @@ class LlamaCppEngine:
         for callback in waiting:
             try:
                 callback(outcome)
-            except Exception as error:  # a caller's mistake must not keep the others waiting
+            except Exception as error:  # noqa: BLE001  a caller's mistake must not keep the others waiting
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f'Callback waiting for engine "{self.name}" failed', "exception": error}
                 )

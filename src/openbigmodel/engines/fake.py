@@ -1,0 +1,321 @@
+"""A scripted engine: an OpenAI-compatible server whose every byte, pause and fault is decided beforehand.
+
+Rule: a script is a list of steps, played once, for one request. What came in, what went out and when the client
+left is on record (`FakeEngine.requests`), so that the platform's story can be held against the engine's own.
+
+    python -m openbigmodel.engines.fake --port 9000        # scripts chosen by the model's name: SCRIPTS
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import re
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Self
+
+from openbigmodel.engines.endpoint import Endpoint
+from openbigmodel.engines.fake_script import (
+    Close,
+    Data,
+    End,
+    Gate,
+    Head,
+    Raw,
+    Reply,
+    Reset,
+    Sleep,
+    Stall,
+    Step,
+    error_answer,
+    json_answer,
+)
+
+
+class FakeRequest:
+    """One request on record. Times are seconds of the engine's clock."""
+
+    def __init__(self, line: str, headers: dict[str, str], body: bytes, now_s: float) -> None:
+        self.method, self.target, _ = f"{line}  ".split(" ", 2)
+        self.headers = headers
+        self.body = body
+        self.started_s = now_s
+        self.ended_s: float | None = None
+        self.left_s: float | None = None
+        """When the client left before the script was over."""
+        self.tokens = 0
+        """How many tokens were handed to the socket."""
+        self._gate = asyncio.Event()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body, decoded; empty if it is no JSON object."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            value = None
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody works on it any more."""
+        return self.ended_s is not None
+
+    def open_gate(self) -> None:
+        """Let the script go on beyond its Gate."""
+        self._gate.set()
+
+    async def gate(self) -> None:
+        """Until the gate is opened; it closes again behind whoever passes."""
+        await self._gate.wait()
+        self._gate.clear()
+
+
+Script = Callable[[FakeRequest], Iterable[Step]]
+
+
+def _fixed(steps: list[Step], request: FakeRequest) -> Iterable[Step]:
+    return steps
+
+
+def _echo(request: FakeRequest, count: int) -> Iterable[Step]:
+    messages = request.json.get("messages") or [{}]
+    words = re.findall(r"\S+\s*", str(messages[-1].get("content"))) or ["?"]
+    reply = Reply(content=tuple(words))
+    return reply.stream() if request.json.get("stream") else reply.body()
+
+
+def _endless(request: FakeRequest, count: int) -> Iterable[Step]:
+    yield Head()
+    for number in itertools.count(1):
+        yield from Reply(content=(f"{number} ",)).events()
+        yield Sleep(1 / count)
+
+
+def _after(last: Step) -> Callable[[FakeRequest, int], Iterable[Step]]:
+    return lambda _, count: [Head(), *Reply(content=("word ",) * count).events(), last]
+
+
+# Model names for use by hand; `-N` at the end is a number, 3 if it is missing.
+SCRIPTS: dict[str, Callable[[FakeRequest, int], Iterable[Step]]] = {
+    "fake-echo": _echo,  # the last message, a word a token
+    "fake-endless": _endless,  # N tokens a second, for ever
+    "fake-stall": _after(Stall()),  # N tokens, then nothing
+    "fake-reset-after": _after(Reset()),  # N tokens, then a TCP reset
+    "fake-close-after": _after(Close()),  # N tokens, then the connection's end
+    "fake-error": lambda _, count: error_answer(count),  # status N
+}
+
+
+def script_of(request: FakeRequest) -> Iterable[Step]:
+    """The script that a request's model name asks for."""
+    if request.method == "GET" and request.target.endswith(("/health", "/models")):
+        return json_answer(
+            200, {"object": "list", "data": [{"id": name, "object": "model"} for name in SCRIPTS]}
+        )
+    match = re.fullmatch(r"(fake-[a-z-]*[a-z])(?:-(\d+))?", str(request.json.get("model")))
+    if not match or match[1] not in SCRIPTS:
+        return error_answer(404, f"the fake models are {', '.join(SCRIPTS)}")
+    return SCRIPTS[match[1]](request, int(match[2] or 3))
+
+
+class _Client(asyncio.Protocol):
+    """One connection: reads a request, plays its script, reads the next."""
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self._engine = engine
+        self._input = bytearray()
+        self._wake = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._framing: str | int = "close"
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self._writable.set()
+        self._engine.clients[self] = asyncio.get_running_loop().create_task(self._serve())
+
+    def data_received(self, data: bytes) -> None:
+        self._input += data
+        self._wake.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
+        self._wake.set()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    async def _serve(self) -> None:
+        try:
+            while (request := await self._read()) is not None:
+                self._engine.requests.append(request)
+                playing = asyncio.ensure_future(self._play(request))
+                gone = asyncio.ensure_future(self._gone.wait())
+                await asyncio.wait((playing, gone), return_when=asyncio.FIRST_COMPLETED)
+                request.ended_s = self._engine.now_s()
+                if playing.done():
+                    playing.result()
+                else:
+                    playing.cancel()
+                    request.left_s = request.ended_s
+                gone.cancel()
+        finally:
+            self.transport.close()
+            self._engine.clients.pop(self, None)
+
+    async def _read(self) -> FakeRequest | None:
+        while b"\r\n\r\n" not in self._input:
+            if not await self._more():
+                return None
+        end = self._input.index(b"\r\n\r\n")
+        line, *lines = self._input[:end].decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)}
+        size = end + 4 + int(headers.get("content-length", "0"))
+        while len(self._input) < size:
+            if not await self._more():
+                return None
+        body = bytes(self._input[end + 4 : size])
+        del self._input[:size]
+        return FakeRequest(line, headers, body, self._engine.now_s())
+
+    async def _more(self) -> bool:
+        self._wake.clear()
+        if not self._gone.is_set():
+            await self._wake.wait()
+        return not self._gone.is_set()
+
+    async def _play(self, request: FakeRequest) -> None:
+        for step in self._engine.script_for(request):
+            await self._step(step, request)
+
+    async def _step(self, step: Step, request: FakeRequest) -> None:
+        match step:
+            case Head():
+                self.transport.write(self._head(step))
+            case Data():
+                chunked = self._framing == "chunked"
+                self.transport.write(b"%x\r\n%b\r\n" % (len(step.data), step.data) if chunked else step.data)
+                request.tokens += step.tokens
+            case Raw():
+                self.transport.write(step.data)
+            case Sleep():
+                await asyncio.sleep(step.seconds)
+            case Gate():
+                await request.gate()
+            case Stall():
+                await asyncio.Event().wait()
+            case Reset():
+                self._reset()
+            case End() if self._framing != "close":
+                self.transport.write(b"0\r\n\r\n" if self._framing == "chunked" else b"")
+            case Close() | End():
+                self.transport.close()
+        # Not at once on to the next step: a script without pauses must leave the loop to others.
+        await asyncio.sleep(0)
+        await self._writable.wait()
+        if self._gone.is_set():
+            await asyncio.Event().wait()  # to be cancelled
+
+    def _head(self, head: Head) -> bytes:
+        self._framing = head.framing
+        lines = [f"HTTP/1.1 {head.status} Fake", *(f"{name}: {value}" for name, value in head.headers)]
+        if isinstance(head.framing, int):
+            lines.append(f"Content-Length: {head.framing}")
+        else:
+            lines.append("Transfer-Encoding: chunked" if head.framing == "chunked" else "Connection: close")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def _reset(self) -> None:
+        linger_0_s = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_0_s)
+        self.transport.abort()
+
+
+class FakeEngine:
+    """The server. Scripts given to `play` serve the next requests; without one, the model's name decides."""
+
+    def __init__(
+        self, *, now_s: Callable[[], float] = time.monotonic, send_buffer_bytes: int | None = None
+    ) -> None:
+        self.now_s = now_s
+        self.requests: list[FakeRequest] = []
+        self.clients: dict[_Client, asyncio.Task[None]] = {}
+        self.accepted = 0
+        """Connections, ever."""
+        self._send_buffer_bytes = send_buffer_bytes
+        self._scripts: deque[Script] = deque()
+        self._server: asyncio.Server | None = None
+
+    def play(self, *scripts: Script | list[Step]) -> None:
+        """Serve the next requests with these, one each."""
+        for script in scripts:
+            self._scripts.append(script if callable(script) else partial(_fixed, script))
+
+    def script_for(self, request: FakeRequest) -> Iterable[Step]:
+        """What to do with a request."""
+        return self._scripts.popleft()(request) if self._scripts else script_of(request)
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes any that is free."""
+        listener = socket.create_server((host, port))
+        if self._send_buffer_bytes is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
+        self._server = await asyncio.get_running_loop().create_server(self._connect, sock=listener)
+
+    def _connect(self) -> _Client:
+        self.accepted += 1
+        return _Client(self)
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection."""
+        assert self._server is not None
+        self._server.close()
+        tasks = list(self.clients.values())
+        for client, task in list(self.clients.items()):
+            client.transport.abort()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it answers."""
+        assert self._server is not None
+        host, port, *_ = self._server.sockets[0].getsockname()
+        return Endpoint(host, port)
+
+
+async def _main(host: str, port: int) -> None:
+    engine = FakeEngine()
+    await engine.start(host, port)
+    sys.stdout.write(f"{engine.endpoint.url}  models: {', '.join(SCRIPTS)}\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="A scripted OpenAI-compatible engine.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    try:
+        asyncio.run(_main(options.host, options.port))
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -1,0 +1,160 @@
+"""What a scripted engine does and says: the steps of a script, and replies that are turned into steps.
+
+Rule: values only. `fake.py` plays them; a test puts them together, or takes a reply apart and plants a fault.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The response's head. The body is chunked, or ends with the connection, or has `framing` bytes."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "text/event-stream"),)
+    framing: Literal["chunked", "close"] | int = "chunked"
+
+
+class Data(msgspec.Struct, frozen=True):
+    """Part of the body, framed as the head said; worth so many tokens."""
+
+    data: bytes
+    tokens: int = 0
+
+
+class Raw(msgspec.Struct, frozen=True):
+    """Bytes as they are, for what is no HTTP."""
+
+    data: bytes
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """Say nothing for a while."""
+
+    seconds: float
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """Say nothing until `FakeRequest.open_gate` is called."""
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """Say nothing any more."""
+
+
+class Reset(msgspec.Struct, frozen=True):
+    """Drop the connection with a TCP reset, as a killed process with unread input does."""
+
+
+class Close(msgspec.Struct, frozen=True):
+    """Close the connection, whatever is missing."""
+
+
+class End(msgspec.Struct, frozen=True):
+    """The body is complete; the connection stays, unless the body ends with it."""
+
+
+Step = Head | Data | Raw | Sleep | Gate | Stall | Reset | Close | End
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """How engines differ in what they say: the name of the reasoning, and llama-server's counters in each chunk."""
+
+    reasoning_key: str = "reasoning"
+    timings: bool = False
+
+
+VLLM = Dialect()
+LLAMA_SERVER = Dialect(reasoning_key="reasoning_content", timings=True)
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model says, one token for each string; `calls` are names with pieces of arguments."""
+
+    content: tuple[str, ...] = ("Hello", ", ", "world")
+    reasoning: tuple[str, ...] = ()
+    calls: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    finish_reason: str = "stop"
+    prompt_tokens: int = 7
+    dialect: Dialect = VLLM
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the reply has: one for each of its events."""
+        return sum(1 for _ in self._deltas())
+
+    def usage(self) -> dict[str, Any]:
+        """The counts as an engine reports them."""
+        count = self.tokens
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": count,
+            "total_tokens": self.prompt_tokens + count,
+        }
+
+    def _deltas(self) -> Iterator[dict[str, Any]]:
+        yield from ({self.dialect.reasoning_key: text} for text in self.reasoning)
+        yield from ({"content": text} for text in self.content)
+        for index, (name, pieces) in enumerate(self.calls):
+            head = {"index": index, "id": f"call-{index}", "type": "function"}
+            yield {"tool_calls": [{**head, "function": {"name": name, "arguments": ""}}]}
+            yield from (
+                {"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in pieces
+            )
+
+    def events(self) -> list[Step]:
+        """The tokens, one event each."""
+        return [self._chunk(delta, number) for number, delta in enumerate(self._deltas(), 1)]
+
+    def _chunk(self, delta: dict[str, Any], number: int) -> Data:
+        timings = {"timings": {"cache_n": 0, "prompt_n": self.prompt_tokens, "predicted_n": number}}
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        return event({"choices": [choice], **(timings if self.dialect.timings else {})}, tokens=1)
+
+    def finish(self) -> list[Step]:
+        """The finish reason; then the usage in an event of its own, without choices."""
+        choice = {"index": 0, "delta": {}, "finish_reason": self.finish_reason}
+        return [event({"choices": [choice]}), event({"choices": [], "usage": self.usage()})]
+
+    def stream(self) -> list[Step]:
+        """The whole reply as a stream."""
+        opening = event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
+        return [Head(), opening, *self.events(), *self.finish(), DONE, End()]
+
+    def body(self) -> list[Step]:
+        """The whole reply as one body."""
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.content) or None}
+        if self.reasoning:
+            message[self.dialect.reasoning_key] = "".join(self.reasoning)
+        if self.calls:
+            message["tool_calls"] = [
+                {
+                    "id": f"call-{index}",
+                    "type": "function",
+                    "function": {"name": name, "arguments": "".join(pieces)},
+                }
+                for index, (name, pieces) in enumerate(self.calls)
+            ]
+        choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        return json_answer(200, {"choices": [choice], "usage": self.usage()}, tokens=self.tokens)
+
+
+def event(value: object, *, tokens: int = 0) -> Data:
+    """One server-sent event with a JSON value."""
+    return Data(b"data: " + msgspec.json.encode(value) + b"\n\n", tokens)
+
+
+def json_answer(status: int, value: object, *, tokens: int = 0) -> list[Step]:
+    """A whole JSON response."""
+    body = msgspec.json.encode(value)
+    return [Head(status, (("Content-Type", "application/json"),), len(body)), Data(body, tokens), End()]
+
+
+def error_answer(status: int, message: str = "no such luck") -> list[Step]:
+    """An error as OpenAI-compatible engines report it."""
+    return json_answer(status, {"error": {"message": message, "type": "fake_error", "code": status}})
+
+
+DONE = Data(b"data: [DONE]\n\n")

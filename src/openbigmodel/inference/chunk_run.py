@@ -1,0 +1,88 @@
+"""Recognises runs of stream chunks that differ in nothing but their text, so that a run costs what a chunk costs.
+
+An engine repeats some 200 bytes around each token's text. Decoding and encoding every chunk would make up most
+of the relay's work; splitting the bytes at what is known to repeat does the same for a whole run at once. A run
+is only taken when that is certain: between two repeated parts there is text that needs no second look. Anything
+else is left to the decoder, chunk by chunk, with the same outcome.
+"""
+
+import re
+
+# What ends a JSON string or an event, or has to be escaped for callers (sse.escape_separators).
+_NEEDS_A_LOOK = re.compile(rb'["\n\r]|\\(?:\Z|$)|\xc2\x85|\xe2\x80[\xa8\xa9]')
+_TEXT_FOLLOWS = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"\Z')
+_END_OF_EVENT = b"\n\n"
+
+
+class ChunkRun:
+    """The repeated bytes of one stream's chunks: before and after the text.
+
+    `reasoning` says which kind of text it is.
+    """
+
+    __slots__ = ("_after", "_before", "_between", "reasoning")
+
+    def __init__(self, before: bytes, after: bytes, *, reasoning: bool) -> None:
+        self._before = before
+        self._after = after
+        self._between = after + before
+        self.reasoning = reasoning
+
+    def take(self, data: bytes, start: int) -> tuple[list[bytes], int]:
+        """The texts, as encoded in JSON, of the run that begins at `start`, and where it ends.
+
+        An empty list when no run begins there.
+        """
+        before, after = self._before, self._after
+        if not data.startswith(before, start):
+            return [], start
+        texts = data[start + len(before) :].split(self._between)
+        last, end, _ = texts[-1].partition(after)
+        if end:
+            texts[-1] = last
+        else:
+            # The last chunk is incomplete, or is followed by one of another kind.
+            texts.pop()
+        joined = b"".join(texts)
+        if _NEEDS_A_LOOK.search(joined) is not None or not _is_utf8(joined):
+            texts = _certain(texts)
+            joined = b"".join(texts)
+        if not texts:
+            return [], start
+        return texts, start + len(joined) + len(texts) * (len(before) + len(after))
+
+
+def _certain(texts: list[bytes]) -> list[bytes]:
+    """The texts up to the first that needs a second look."""
+    for count, text in enumerate(texts):
+        if _NEEDS_A_LOOK.search(text) is not None or not _is_utf8(text):
+            return texts[:count]
+    return texts
+
+
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def learn_run(event: bytes, text: str, *, reasoning: bool) -> ChunkRun | None:
+    """What repeats in chunks like this one, whose only content is `text`; None if that cannot be told.
+
+    `event` is the data of one event, as it came.
+    """
+    encoded = text.encode()
+    if not encoded or _NEEDS_A_LOOK.search(encoded) is not None or b"\\" in encoded:
+        return None
+    quoted = b'"' + encoded + b'"'
+    start = event.find(quoted)
+    if start < 0 or event.find(quoted, start + 1) >= 0 or not event.startswith(b"{"):
+        return None
+    if _TEXT_FOLLOWS.search(event, 0, start + 1) is None:
+        return None
+    end = start + len(quoted) - 1
+    return ChunkRun(b"data: " + event[: start + 1], event[end:] + _END_OF_EVENT, reasoning=reasoning)

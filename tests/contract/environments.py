@@ -1,0 +1,104 @@
+"""The clients' own environments: made on demand from hash-pinned lock files, at `.venv-contract/NAME`.
+
+A stamp with the lock file's digest says that an environment is complete, so a second call does nothing.
+`python -m tests.contract.environments` prepares all of them; `make test` does that before it runs anything.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".venv-contract"
+PYTHON_ENVIRONMENTS = ("zai", "zhipuai", "openai-langchain")
+NODE_SOURCES = Path(__file__).parent / "node"
+STAMP = ".installed"
+
+
+class NodeMissing(RuntimeError):
+    """No Node.js or no npm on this machine."""
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of a Python environment, which is made if need be."""
+    lock = ROOT / "requirements" / f"contract-{name}.txt"
+    folder = FOLDER / name
+    interpreter = folder / "bin" / "python"
+    with _locked():
+        digest = _digest(lock)
+        if not _complete(folder, digest) or not interpreter.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _run(sys.executable, "-m", "venv", folder)
+            _run(interpreter, "-m", "pip", "install", *_PIP_OPTIONS, "--require-hashes", "-r", lock)
+            (folder / STAMP).write_text(digest)
+    return interpreter
+
+
+_PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input")
+
+
+def node_folder() -> Path:
+    """The folder whose `node_modules` holds the Node clients. Raises NodeMissing."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise NodeMissing("Node.js with npm is not installed")
+    sources = [NODE_SOURCES / name for name in ("package.json", "package-lock.json")]
+    folder = FOLDER / "node"
+    with _locked():
+        digest = _digest(*sources)
+        if not _complete(folder, digest):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for source in sources:
+                shutil.copy(source, folder)
+            _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder)
+            (folder / STAMP).write_text(digest)
+    return folder
+
+
+def _digest(*files: Path) -> str:
+    # The interpreter is part of it: an environment made by a Python that is gone is of no use.
+    content = b"".join(file.read_bytes() for file in files) + sys.version.encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _complete(folder: Path, digest: str) -> bool:
+    stamp = folder / STAMP
+    return stamp.exists() and stamp.read_text() == digest
+
+
+def _run(*command: str | Path, cwd: Path = ROOT) -> None:
+    done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        words = " ".join(str(part) for part in command)
+        raise RuntimeError(f"{words} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Two test runs at once must not both build."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def prepare_all() -> None:
+    for name in PYTHON_ENVIRONMENTS:
+        python_of(name)
+    try:
+        node_folder()
+    except NodeMissing as error:
+        if os.environ.get("CI") == "true":
+            raise
+        sys.stderr.write(f"{error}: the tests of Node clients will be skipped.\n")
+
+
+if __name__ == "__main__":
+    prepare_all()

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from openbigmodel.cli.config import missing_files, settings_reference
+from openbigmodel.cli.main import run
+from openbigmodel.settings import load_settings
+
+REFERENCE = Path(__file__).parents[3] / "docs/reference/settings.md"
+
+FILE = """
+[server]
+tls_cert = "cert.pem"
+tls_key = "key.pem"
+
+[[engines]]
+name = "local"
+kind = "llamacpp"
+model = "a.gguf"
+mmproj = "hf:zai-org/GLM-4.6V/mmproj.gguf"
+chat_template = "a.jinja"
+
+[[models]]
+id = "glm-4.6"
+engine = "local"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "bigmodel.toml").write_text(FILE)
+    for name in ("cert.pem", "key.pem", "a.gguf", "a.jinja"):
+        (tmp_path / name).touch()
+    return tmp_path / "bigmodel.toml"
+
+
+def test_the_settings_reference_is_up_to_date() -> None:
+    assert settings_reference() == REFERENCE.read_text(encoding="utf-8"), "make docs"
+
+
+def test_the_reference_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "reference"]) == 0
+    assert capsys.readouterr().out == settings_reference()
+
+
+def test_the_reference_tells_type_default_and_variable() -> None:
+    rows = settings_reference().splitlines()
+    assert any(row.startswith("| `port` | number | `8000` | `BIGMODEL_PORT` |") for row in rows)
+    assert any(row.startswith("| `language` | `zh` or `en` | `zh` |") for row in rows)
+    assert any(row.startswith("| `name` | text | required |  |") for row in rows)
+    assert any(row.startswith("| `price` | table |  |") for row in rows)
+    assert any(row.startswith("| `hf_token` | text |  | `HF_TOKEN` |") for row in rows)
+
+
+def test_a_file_in_order(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: in order; 1 engine(s), 1 model(s)\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("cert.pem", "server.tls_cert"),
+        ("key.pem", "server.tls_key"),
+        ("a.gguf", '[[engines]] "local": model'),
+        ("a.jinja", '[[engines]] "local": chat_template'),
+    ],
+)
+def test_a_file_that_is_named_and_not_there(
+    name: str, setting: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file.parent / name).unlink()
+    assert run(["config", "check", str(file)]) == 2
+    assert capsys.readouterr().err == f"bigmodel: {setting}: there is no file {file.parent / name}\n"
+
+
+def test_downloads_are_not_looked_for_on_the_disk(tmp_path: Path) -> None:
+    file = tmp_path / "b.toml"
+    file.write_text('[[engines]]\nname = "a"\nkind = "llamacpp"\nmodel = "hf:a/b/c.gguf"\n')
+    assert missing_files(load_settings(file, environ={})) == []

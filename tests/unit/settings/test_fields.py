@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from openbigmodel.settings import (
+    DownloadSettings,
+    GlmEngineSettings,
+    LlamaCppEngineSettings,
+    ModelFile,
+    ModelSettings,
+    OpenAIEngineSettings,
+    Secret,
+    ServerSettings,
+    Settings,
+    fields_of,
+)
+from openbigmodel.settings.fields import ENGINE_KINDS, LimitSettings, PriceSettings
+
+SECTIONS: list[type[msgspec.Struct]] = [
+    Settings,
+    ServerSettings,
+    DownloadSettings,
+    *ENGINE_KINDS.values(),
+    ModelSettings,
+    PriceSettings,
+    LimitSettings,
+]
+
+
+@pytest.mark.parametrize("show", [repr, str, "{}".format])
+def test_nothing_that_prints_a_secret_shows_it(show: Any) -> None:
+    engine = GlmEngineSettings(name="cloud", base_url="https://x.example/v4", api_key=Secret("id.hunter2"))
+    settings = Settings(
+        data=Path("/d"), engines=(engine,), downloads=DownloadSettings(hf_token=Secret("hunter2"))
+    )
+    assert "hunter2" not in show(settings)
+    assert "hunter2" not in show(engine.api_key)
+    assert engine.api_key.reveal() == "id.hunter2"
+
+
+def test_a_secret_cannot_be_written_out() -> None:
+    with pytest.raises(TypeError):
+        msgspec.json.encode(Secret("hunter2"))
+
+
+def test_secrets_compare_by_text_and_an_empty_one_is_false() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a")}) == 1
+    assert not Secret("")
+    assert repr(Secret("")) == "Secret()"
+
+
+def test_a_model_file_is_a_path_unless_it_is_a_download() -> None:
+    assert ModelFile("/models/a.gguf").path == Path("/models/a.gguf")
+    assert ModelFile("hf:zai-org/GLM/a.gguf").path is None
+    assert ModelFile("modelscope:ZhipuAI/GLM/a.gguf").path is None
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings(data=Path("/d"))
+    with pytest.raises(AttributeError):
+        settings.data = Path("/e")  # type: ignore[misc]
+
+
+def test_try_out_mode_ends_with_the_first_engine() -> None:
+    engine = OpenAIEngineSettings(name="gpu", base_url="http://g:1/v1")
+    assert Settings(data=Path("/d")).try_out
+    assert not Settings(data=Path("/d"), engines=(engine,)).try_out
+
+
+def test_an_engine_knows_its_kind() -> None:
+    assert LlamaCppEngineSettings(name="a", model=ModelFile("/m")).kind == "llamacpp"
+    assert {kind: cls.__struct_config__.tag for kind, cls in ENGINE_KINDS.items()} == {
+        k: k for k in ENGINE_KINDS
+    }
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_has_help(section: type[msgspec.Struct]) -> None:
+    names = {field.name for field in msgspec.structs.fields(section)}
+    if section is Settings:
+        names = {"data"}  # the rest are sections, and where the settings came from
+    assert {field.name for field in fields_of(section)} == names
+    for field in fields_of(section):
+        assert field.help.endswith((".", "…")), field.name
+
+
+def test_environment_variables_are_named_after_their_setting_or_as_everybody_knows_them() -> None:
+    names = {field.env for section in SECTIONS for field in fields_of(section) if field.env}
+    assert {"BIGMODEL_DATA", "BIGMODEL_HOST", "BIGMODEL_DRAIN_S", "HF_ENDPOINT", "HF_TOKEN"} <= names
+    assert all(field.env is None for cls in ENGINE_KINDS.values() for field in fields_of(cls))
