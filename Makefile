@@ -39,5 +39,5 @@ lock: ## Pin what pyproject.toml asks for (ARGS=--upgrade: the newest of everyth
 	@tools/lock $(ARGS)
 
 clean: ## Remove what installing and testing left behind
-	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +

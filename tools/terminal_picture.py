@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PORT = 8000
 QUESTION = {"model": "glm-4.6", "stream": True, "messages": [{"role": "user", "content": "你好"}]}
-COLUMNS = 104
+COLUMNS = 112
 START_TIMEOUT_S = 60
 
 CELL_WIDTH = 8.4  # of a 14 px monospace font
@@ -46,9 +46,9 @@ def run(bigmodel: str) -> tuple[list[str], list[str]]:
     """Start the platform, ask one question: the lines of its start, and the events of the answer."""
     with tempfile.TemporaryDirectory() as folder:
         command = [bigmodel, "serve", "--port", "0", "--data", folder]
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: S603  our own program
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as server:  # noqa: S603  our own program
+        ) as server:
             try:
                 assert server.stdout is not None
                 said = list(_start(iter(server.stdout.readline, "")))
@@ -118,7 +118,8 @@ def _stream(events: list[str]) -> Iterator[Line]:
         yield _event(event)
         usage = re.search(r'"usage":\{.*\}', event)
         assert usage is not None
-        yield [("dim", f"      …{usage[0].partition(',"prompt_tokens_details"')[0]},…")]
+        counts = usage[0].partition(',"prompt_tokens_details"')[0]
+        yield [("dim", f"      …{counts},…")]
     yield [("text", events[-1])]
 
 
@@ -130,7 +131,7 @@ def _event(event: str) -> Line:
     assert found is not None, event
     before, after = choices[1][: found.start()], choices[1][found.end() :]
     kind = "reasoning" if found[1].startswith('"reasoning') else "content"
-    identifier = event.partition('"id":"')[2][:14]
+    identifier = event.partition('"id":"')[2][:8]
     return [
         ("dim", f'data: {{"id":"{identifier}…,"choices":[{before}'),
         (kind, found[1] + found[2]),
@@ -143,7 +144,7 @@ def _cells(text: str) -> int:
 
 
 def svg(lines: list[Line], title: str) -> str:
-    """The drawing. Every run of equally wide characters has its own place, as fonts differ in wide ones."""
+    """The drawing. Wide characters have a place each, as fonts differ in how wide they are."""
     width = round(2 * PADDING + COLUMNS * CELL_WIDTH)
     height = TITLE_HEIGHT + 2 * PADDING + LINE_HEIGHT * len(lines)
     style = "font-family: ui-monospace, 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', 'Noto Sans CJK SC', monospace"
@@ -166,14 +167,15 @@ def svg(lines: list[Line], title: str) -> str:
 def _runs(line: Line) -> Iterator[str]:
     column = 0
     for colour, text in line:
-        for run_text in re.findall(r"[ᄀ-￯]+|[^ᄀ-￯]+", text):
+        for run_text in _by_width(text):
             x = PADDING + column * CELL_WIDTH
-            cells = _cells(run_text)
-            yield (
-                f'<tspan x="{x:.1f}" textLength="{cells * CELL_WIDTH:.1f}" lengthAdjust="spacing" fill="{COLOURS[colour]}">'
-                f"{escape(run_text, quote=False)}</tspan>"
-            )
-            column += cells
+            yield f'<tspan x="{x:.1f}" fill="{COLOURS[colour]}">{escape(run_text, quote=False)}</tspan>'
+            column += _cells(run_text)
+
+
+def _by_width(text: str) -> list[str]:
+    """Wide characters one by one, the others in runs."""
+    return re.findall(r"[\u1100-\uffff]|[^\u1100-\uffff]+", text)
 
 
 def main() -> int:

@@ -8,9 +8,9 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 import uvloop
@@ -33,6 +33,7 @@ from openbigmodel.db.migrations import DatabaseTooNew
 from openbigmodel.edge import Edge, PortBusy, listening_socket, uvicorn_config
 from openbigmodel.engines.factory import EngineConfigError, build_registry
 from openbigmodel.engines.registry import Registry
+from openbigmodel.engines.weights import Progress
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.limits import InFlight
@@ -59,26 +60,32 @@ class Platform:
     first_key: ApiKey | None
 
 
-# Is told the server's URL, and on the first start the one key that there is.
-Announce = Callable[[str, ApiKey | None], None]
+class Terminal(Protocol):
+    """Whoever started the server, as far as they want to know."""
+
+    def announce(self, url: str, first_key: ApiKey | None) -> None:
+        """The server's URL, and on the first start the one key that there is."""
+
+    def download(self, engine: str, progress: Progress) -> None:
+        """A part of a model's file has arrived."""
 
 
-def serve(settings: Settings, announce: Announce) -> int:
+def serve(settings: Settings, terminal: Terminal) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit status."""
     try:
-        return uvloop.run(_serve(settings, announce))
+        return uvloop.run(_serve(settings, terminal))
     except _START_ERRORS as error:
         print(f"bigmodel: {error}", file=sys.stderr)
         return 1
 
 
-async def _serve(settings: Settings, announce: Announce) -> int:
+async def _serve(settings: Settings, terminal: Terminal) -> int:
     server_settings = settings.server
     listener = listening_socket(server_settings.host, server_settings.port)
     with contextlib.closing(listener), DataFolder.open(settings.data) as folder:
-        platform = await build(settings, folder)
+        platform = await build(settings, folder, terminal)
         try:
-            announce(_base_url(settings, listener.getsockname()[1]), platform.first_key)
+            terminal.announce(_base_url(settings, listener.getsockname()[1]), platform.first_key)
             config = uvicorn_config(
                 platform.edge,
                 platform.asgi,
@@ -106,7 +113,7 @@ def _base_url(settings: Settings, port: int) -> str:
     return f"{'https' if settings.server.tls_cert else 'http'}://{host}:{port}"
 
 
-async def build(settings: Settings, folder: DataFolder) -> Platform:
+async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> Platform:
     """Build the platform on an open data folder. Nothing is started yet but the database's writer."""
     database = Database.open(folder.path / "bigmodel.db")
     accounts = AuthStore(database, folder.path)
@@ -115,7 +122,8 @@ async def build(settings: Settings, folder: DataFolder) -> Platform:
     request_log = RequestLog(as_json=None if log_format == "auto" else log_format == "json")
     metrics = Metrics()
     ids = IdSource()
-    registry = build_registry(settings, folder.path / "models", request_log.event, load_catalog())
+    reporter = _Reporter(request_log, terminal)
+    registry = build_registry(settings, folder.path / "models", reporter, load_catalog())
     metrics.add_gauge("bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states)
     in_flight = InFlight(settings.server.max_in_flight)
     metrics.add_gauge(
@@ -142,6 +150,20 @@ async def build(settings: Settings, folder: DataFolder) -> Platform:
         request_log=request_log,
         first_key=first_key,
     )
+
+
+class _Reporter:
+    """Passes on what engines do: their states to the log, downloads to the terminal."""
+
+    def __init__(self, request_log: RequestLog, terminal: Terminal) -> None:
+        self._request_log = request_log
+        self._terminal = terminal
+
+    def engine_state(self, engine: str, state: str, reason: str) -> None:
+        self._request_log.event(f"engine {engine}: {state}{f', {reason}' if reason else ''}")
+
+    def download(self, engine: str, progress: Progress) -> None:
+        self._terminal.download(engine, progress)
 
 
 async def _start_engines(platform: Platform) -> None:

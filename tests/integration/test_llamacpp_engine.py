@@ -178,8 +178,9 @@ def test_a_client_that_leaves_frees_its_slot() -> None:
         spec = LlamaCppSpec(path=DEMO, context_tokens=4096, slots=1)
         async with running(spec) as engine, client_of(engine) as client:
             async with client.stream("POST", "/completion", json=ENDLESS) as stream:
-                async for _ in stream.aiter_lines():
-                    break
+                # Held on to: the iterator's end would end the stream.
+                lines = stream.aiter_lines()
+                await anext(lines)
                 assert await busy_slots(client) == 1
             left = time.monotonic()
             while await busy_slots(client):
@@ -199,7 +200,7 @@ def test_health_is_answered_while_many_wait() -> None:
             pid = pid_of(engine)
             async with client_of(engine) as client:
                 waiting = [asyncio.create_task(client.post("/completion", json=ENDLESS)) for _ in range(60)]
-                await asyncio.sleep(2)
+                await asyncio.sleep(1.8)
                 for task in waiting:
                     task.cancel()
                 await asyncio.wait(waiting)
@@ -370,7 +371,10 @@ def test_a_loading_worker_obeys_sigterm(loading: dict[str, str]) -> None:
         assert worker.wait(timeout=1) == -signal.SIGTERM
 
 
-def test_the_loop_runs_on_while_a_model_loads() -> None:
+def test_the_loop_runs_on_while_a_model_loads(tmp_path: Path) -> None:
+    library = LOADS_FOR_EVER.replace("sleep(60)", "sleep(1)") + "    raise RuntimeError('enough')"
+    (tmp_path / "xllamacpp.py").write_text(library)
+
     async def main() -> None:
         slowest = 0.0
 
@@ -382,10 +386,12 @@ def test_the_loop_runs_on_while_a_model_loads() -> None:
                 slowest = max(slowest, time.monotonic() - before)
 
         ticking = asyncio.create_task(ticks())
-        async with running():
-            pass
+        began = time.monotonic()
+        with pytest.raises(EngineUnavailable, match="enough"):
+            async with running(command=("env", f"PYTHONPATH={tmp_path}", *WORKER_COMMAND)):
+                pass
         ticking.cancel()
-        # The load alone takes longer; starting the process costs a little.
-        assert slowest < 0.1
+        assert time.monotonic() - began > 1
+        assert slowest < 0.5
 
     asyncio.run(main())

@@ -10,6 +10,8 @@ from openbigmodel.engines.registry import Registry
 from openbigmodel.errors import ApiError
 from openbigmodel.telemetry import Metrics
 
+# A restart takes a moment, and requests wait for it.
+_ANSWERING = frozenset(("ready", "restarting"))
 _LOOPBACK = frozenset(("127.0.0.1", "::1"))
 
 
@@ -23,9 +25,9 @@ class HealthApi:
         self.ready = True
 
     async def health(self, request: Request) -> Response:
-        """200 while requests are taken; an engine that is broken is named but takes nobody else down."""
+        """200 once any engine can answer; one that is broken or still loading takes nobody else down."""
         states = {engine.name: engine.state for engine in self._registry.engines}
-        usable = self.ready and (not states or any(state != "broken" for state in states.values()))
+        usable = self.ready and (not states or not _ANSWERING.isdisjoint(states.values()))
         body = {"status": "ok" if usable else "unavailable", "engines": states}
         return Response(msgspec.json.encode(body), 200 if usable else 503, media_type=JSON)
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel.cli import banner
 from openbigmodel.settings import ServerSettings, Settings, fields_of, load_settings
 
 
@@ -57,5 +56,6 @@ def serve(
     )
     # The whole server; `--help` does without it.
     from openbigmodel import app
+    from openbigmodel.cli import terminal
 
-    return app.serve(settings, lambda url, first_key: banner.show(settings, url, first_key))
+    return app.serve(settings, terminal.ServeTerminal(settings))

@@ -1,6 +1,7 @@
 """The built-in engine as the pipeline sees it: its worker's connection pool, and patience while it restarts."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
@@ -83,30 +84,44 @@ class EmbeddedCall:
 
 
 class EmbeddedEngine:
-    """One model in a supervised worker process of this server."""
+    """One model in a supervised worker process of this server.
 
-    def __init__(self, worker: LlamaCppEngine, profile: Profile) -> None:
-        self.name = worker.name
+    `prepare` gives the supervisor, once the model's file is on this disk: that may be a long download.
+    """
+
+    def __init__(self, name: str, profile: Profile, prepare: Callable[[], Awaitable[LlamaCppEngine]]) -> None:
+        self.name = name
         self.kind = "llamacpp"
         self.profile = profile
-        self._worker = worker
+        self._prepare = prepare
+        self._preparing = False
+        self._worker: LlamaCppEngine | None = None
         self._pool: ConnectionPool | None = None
         self._endpoint: Endpoint | None = None
 
     @property
     def state(self) -> str:
-        """For operators: the supervisor's word."""
-        return self._worker.state
+        """For operators: `downloading`, or the supervisor's word."""
+        if self._worker is not None:
+            return self._worker.state
+        return "downloading" if self._preparing else "stopped"
 
     async def start(self) -> None:
-        """Load the model. Raises EngineUnavailable."""
+        """Fetch and load the model. Raises EngineUnavailable, WeightsError."""
+        if self._worker is None:
+            self._preparing = True
+            try:
+                self._worker = await self._prepare()
+            finally:
+                self._preparing = False
         await self._worker.start()
 
     async def stop(self) -> None:
         """End the worker."""
         if self._pool is not None:
             self._pool.close()
-        await self._worker.stop()
+        if self._worker is not None:
+            await self._worker.stop()
 
     def pool(self, endpoint: Endpoint) -> ConnectionPool:
         """The pool of the live worker; a new worker has a new port and key."""
@@ -119,10 +134,13 @@ class EmbeddedEngine:
 
     def ask(self, call: EmbeddedCall, failed: Endpoint | None = None) -> None:
         """Tell `call` of the worker, later in this turn of the loop at the earliest."""
+        assert self._worker is not None, "asked before there was a worker"
         asyncio.get_running_loop().call_soon(self._worker.when_ready, call.worker_known, failed)
 
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EmbeddedCall:
-        """Send `body` now, or as soon as there is a worker."""
+        """Send `body` now, or as soon as there is a worker. Raises EngineUnavailable during a download."""
+        if self._worker is None:
+            raise EngineUnavailable(f"Engine {self.name} has no model file yet: {self.state}.")
         call = EmbeddedCall(self, path, body, consumer)
         self.ask(call)
         return call

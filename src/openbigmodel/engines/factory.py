@@ -1,21 +1,29 @@
 """Builds engines and routes from the settings; without a configuration, try-out mode."""
 
-from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, get_args
 
 import msgspec
 
 from openbigmodel.catalog import Catalog, Model
 from openbigmodel.engines.embedded import EmbeddedEngine
-from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.llamacpp import LlamaCppEngine, LlamaCppSpec
 from openbigmodel.engines.registry import Engine, Registry, Route
 from openbigmodel.engines.remote import RemoteEngine, endpoint_of
 from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, Profile
+from openbigmodel.engines.weights import HuggingFace, Hubs, ModelScope, Progress, resolve_weights
 from openbigmodel.schemas.chat import ReasoningEffort
-from openbigmodel.settings import EngineSettings, LlamaCppEngineSettings, ModelSettings, OpenAIEngineSettings, Settings
+from openbigmodel.settings import (
+    DownloadSettings,
+    EngineSettings,
+    GlmEngineSettings,
+    LlamaCppEngineSettings,
+    ModelSettings,
+    OpenAIEngineSettings,
+    Settings,
+)
 
 DEMO_MODEL_ID = "glm-demo"
 _DEMO_CONTEXT_TOKENS = 16_384
@@ -24,8 +32,6 @@ _DEMO_SLOTS = 4
 _DEMO_MAX_OUTPUT_TOKENS = 512
 
 _ALL_EFFORTS = {effort: effort for effort in get_args(ReasoningEffort)}
-
-Event = Callable[[str], None]
 
 
 class EngineConfigError(Exception):
@@ -37,18 +43,30 @@ def demo_model_path() -> Path:
     return Path(str(resources.files("openbigmodel.engines"))) / "demo" / "glm-demo.gguf"
 
 
-def build_registry(settings: Settings, models_dir: Path, event: Event, catalog: Catalog) -> Registry:
+class Reporter(Protocol):
+    """Hears what engines do when no request is there to tell it."""
+
+    def engine_state(self, engine: str, state: str, reason: str) -> None:
+        """An engine's state has changed."""
+
+    def download(self, engine: str, progress: Progress) -> None:
+        """A part of a model's file has arrived."""
+
+
+def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, catalog: Catalog) -> Registry:
     """All engines and routes. Nothing is started or downloaded yet. Raises EngineConfigError."""
     if settings.try_out:
-        return _try_out(catalog)
+        return _try_out(catalog, reporter)
     engines: dict[str, Engine] = {}
     for entry in settings.engines:
-        engines[entry.name] = _engine(entry)
-    routes = {model.id: _route(model, engines, catalog) for model in settings.models}
-    return Registry(engines.values(), routes)
+        if isinstance(entry, LlamaCppEngineSettings):
+            engines[entry.name] = _embedded(entry, settings.downloads, models_dir, reporter)
+        else:
+            engines[entry.name] = _remote(entry)
+    return Registry(engines.values(), {model.id: _route(model, engines, catalog) for model in settings.models})
 
 
-def _try_out(catalog: Catalog) -> Registry:
+def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
     """One demo model that answers for every chat model that bigmodel.cn has."""
     profile = msgspec.structs.replace(
         LLAMA_SERVER, greedy_by_default=True, max_output_tokens=_DEMO_MAX_OUTPUT_TOKENS
@@ -59,25 +77,44 @@ def _try_out(catalog: Catalog) -> Registry:
         slots=_DEMO_SLOTS,
         max_output=_DEMO_MAX_OUTPUT_TOKENS,
     )
-    engine = EmbeddedEngine(LlamaCppEngine(DEMO_MODEL_ID, spec), profile)
+
+    async def prepare() -> LlamaCppEngine:
+        return LlamaCppEngine(DEMO_MODEL_ID, spec, on_state=partial(reporter.engine_state, DEMO_MODEL_ID))
+
+    engine = EmbeddedEngine(DEMO_MODEL_ID, profile, prepare)
     models = [_model(DEMO_MODEL_ID, catalog), *(model for model in catalog if model.kind == "chat")]
     return Registry([engine], {model.id: Route(model, engine, DEMO_MODEL_ID) for model in models})
 
 
-def _engine(entry: EngineSettings) -> Engine:
-    if isinstance(entry, LlamaCppEngineSettings):
+def _embedded(
+    entry: LlamaCppEngineSettings, downloads: DownloadSettings, models_dir: Path, reporter: Reporter
+) -> Engine:
+    hubs = Hubs(
+        hf=HuggingFace(endpoint=downloads.hf_endpoint, token=downloads.hf_token.reveal()),
+        modelscope=ModelScope(endpoint=downloads.modelscope_endpoint, token=downloads.modelscope_token.reveal()),
+    )
+    fetch = partial(
+        resolve_weights, models_dir=models_dir, hubs=hubs, progress=partial(reporter.download, entry.name)
+    )
+
+    async def prepare() -> LlamaCppEngine:
         spec = LlamaCppSpec(
-            path=Path(entry.model),
-            context_tokens=entry.context_tokens or LlamaCppSpec.context_tokens,
-            slots=entry.slots or LlamaCppSpec.slots,
+            path=await fetch(entry.model),
+            context_tokens=entry.context_tokens,
+            slots=entry.slots,
             threads=entry.threads,
             max_output=entry.max_output or LlamaCppSpec.max_output,
             chat_template=entry.chat_template,
-            mmproj=Path(entry.mmproj) if entry.mmproj else None,
+            mmproj=await fetch(entry.mmproj) if entry.mmproj else None,
         )
-        return EmbeddedEngine(LlamaCppEngine(entry.name, spec), _with_output_limit(LLAMA_SERVER, entry))
+        return LlamaCppEngine(entry.name, spec, on_state=partial(reporter.engine_state, entry.name))
+
+    return EmbeddedEngine(entry.name, _with_output_limit(LLAMA_SERVER, entry), prepare)
+
+
+def _remote(entry: OpenAIEngineSettings | GlmEngineSettings) -> Engine:
     try:
-        endpoint: Endpoint = endpoint_of(entry.base_url, entry.api_key.reveal())
+        endpoint = endpoint_of(entry.base_url, entry.api_key.reveal())
     except ValueError as error:
         raise EngineConfigError(f"engine {entry.name}: {error}") from error
     profile = OPENAI if isinstance(entry, OpenAIEngineSettings) else GLM
@@ -96,6 +133,8 @@ def _model(model_id: str, catalog: Catalog) -> Model:
 
 
 def _route(entry: ModelSettings, engines: dict[str, Engine], catalog: Catalog) -> Route:
+    if len(entry.engine) > 1:
+        raise EngineConfigError(f"model {entry.id}: a list of engines is not supported yet, name one")
     engine = engines.get(entry.engine[0])
     if engine is None:
         raise EngineConfigError(f"model {entry.id}: there is no engine named {entry.engine[0]}")

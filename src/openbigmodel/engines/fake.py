@@ -134,6 +134,7 @@ class _Client(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._gone = asyncio.Event()
         self._framing: str | int = "close"
+        self._closing = False
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,7 +169,7 @@ class _Client(asyncio.Protocol):
                     playing.result()
                 else:
                     playing.cancel()
-                    request.left_s = request.ended_s
+                    request.left_s = None if self._closing else request.ended_s
                 gone.cancel()
         finally:
             self.transport.close()
@@ -220,6 +221,7 @@ class _Client(asyncio.Protocol):
             case End() if self._framing != "close":
                 self.transport.write(b"0\r\n\r\n" if self._framing == "chunked" else b"")
             case Close() | End():
+                self._closing = True
                 self.transport.close()
         # Not at once on to the next step: a script without pauses must leave the loop to others.
         await asyncio.sleep(0)
@@ -237,6 +239,7 @@ class _Client(asyncio.Protocol):
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def _reset(self) -> None:
+        self._closing = True
         linger_0_s = b"\x01\x00\x00\x00\x00\x00\x00\x00"
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_0_s)
         self.transport.abort()

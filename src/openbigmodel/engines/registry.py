@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     @property
     def state(self) -> str:
-        """starting, ready, restarting, broken or stopped."""
+        """downloading, starting, ready, restarting, broken or stopped."""
 
     async def start(self) -> None:
         """Be ready to answer."""
@@ -41,7 +41,10 @@ class Engine(Protocol):
         """Release everything."""
 
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> Call:
-        """Send a request; the answer goes to the consumer, never before this returns."""
+        """Send a request; the answer goes to the consumer, never before this returns.
+
+        Raises EngineUnavailable when waiting would be of no use.
+        """
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):

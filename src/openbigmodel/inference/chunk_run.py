@@ -44,7 +44,7 @@ class ChunkRun:
             # The last chunk is incomplete, or is followed by one of another kind.
             texts.pop()
         joined = b"".join(texts)
-        if _NEEDS_A_LOOK.search(joined) is not None or not _is_utf8(joined):
+        if not all(texts) or _NEEDS_A_LOOK.search(joined) is not None or not _is_utf8(joined):
             texts = _certain(texts)
             joined = b"".join(texts)
         if not texts:
@@ -55,7 +55,8 @@ class ChunkRun:
 def _certain(texts: list[bytes]) -> list[bytes]:
     """The texts up to the first that needs a second look."""
     for count, text in enumerate(texts):
-        if _NEEDS_A_LOOK.search(text) is not None or not _is_utf8(text):
+        # A chunk without text is nothing to a caller.
+        if not text or _NEEDS_A_LOOK.search(text) is not None or not _is_utf8(text):
             return texts[:count]
     return texts
 

@@ -182,7 +182,6 @@ class EngineReader:
 
     def _tool_calls(self, delta: Delta) -> None:
         assert delta.tool_calls is not None
-        self._deltas += 1
         for position, call in enumerate(delta.tool_calls):
             index = position if call.index is None else call.index
             if call.function is None:
@@ -193,6 +192,7 @@ class EngineReader:
             self._calls = max(self._calls, index + 1)
             self._characters += len(call.function.arguments or "")
             self._writer.tool_call(index, call.function.name, call.function.arguments or "")
+        self._deltas += 1
 
     def ended_well(self) -> bool:
         """Whether the answer is whole. A finish reason is enough: some engines omit `[DONE]`."""

@@ -19,6 +19,7 @@ import msgspec
 from openbigmodel.auth.api_keys import Principal
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
+from openbigmodel.engines.endpoint import EngineUnavailable
 from openbigmodel.engines.engine_errors import error_of_engine
 from openbigmodel.engines.registry import Call, Registry, Route
 from openbigmodel.engines.translate import Generation, to_openai
@@ -40,6 +41,8 @@ BETWEEN_TOKENS_TIMEOUT_S = 120.0
 _SWEEP_INTERVAL_S = 1.0
 
 MAX_ENGINE_BODY_BYTES = 64 * 1024 * 1024
+# A model's file that is still being downloaded takes minutes.
+_ENGINE_AWAY_RETRY_AFTER_S = 30
 _MAX_ERROR_BODY_BYTES = 64 * 1024
 
 
@@ -231,7 +234,11 @@ class ChatExchange:
         profile = route.engine.profile
         self._engine_streams = self._streaming or profile.always_stream
         body = to_openai(request, messages, route.target, generation, profile)
-        self._call = route.engine.post("/chat/completions", body, self)
+        try:
+            self._call = route.engine.post("/chat/completions", body, self)
+        except EngineUnavailable as error:
+            self._detail = error.reason
+            raise ApiError("1305", retry_after_s=_ENGINE_AWAY_RETRY_AFTER_S) from error
 
     # relay: what the engine says
 

@@ -153,7 +153,7 @@ class LlamaCppEngineSettings(_Engine, frozen=True, kw_only=True, tag="llamacpp")
     model: Annotated[
         ModelFile,
         _help(
-            "GGUF file, hf:OWNER/REPO/FILE or modelscope:OWNER/REPO/FILE. Of a split model, the first part."
+            "GGUF file, hf:OWNER/REPO/FILE or modelscope:OWNER/REPO/FILE; of a split model, the first part."
         ),
     ]
     mmproj: Annotated[ModelFile | None, _help("GGUF file of the vision part, in the same three forms.")] = (

@@ -26,6 +26,7 @@ Outcome = Endpoint | EngineUnavailable
 
 # Callers that may wait for one engine at a time; the next are refused instead of kept in memory.
 WAITING_MAX = 10_000
+_END_ANNOUNCED_S = 0.2
 
 _TIMINGS = EngineTimings()
 _MACHINE = Machine()
@@ -184,21 +185,22 @@ class LlamaCppEngine:
             while misses < self._timings.health_misses_max:
                 await self._wait_for_reason_to_look(ended)
                 if ended.done():
-                    raise EngineUnavailable(
-                        f"The worker ended: {await worker.epitaph()}.", worker.stderr_tail
-                    )
+                    break
                 if await answers_health(endpoint, self._timings.health_timeout_s):
                     misses = 0
                     self._settle(endpoint)
                 else:
                     misses += 1
-            raise EngineUnavailable(
-                f"The worker hung: {misses} health checks went unanswered.", worker.stderr_tail
-            )
+            reason = f"hung: {misses} health checks went unanswered"
         except ConnectionRefusedError:
-            raise EngineUnavailable("The worker no longer listens.", worker.stderr_tail) from None
+            # Its sockets close a moment before its end is announced.
+            await asyncio.wait({ended}, timeout=_END_ANNOUNCED_S)
+            reason = "no longer listens"
         finally:
             ended.cancel()
+        if ended.done() and not ended.cancelled():
+            reason = f"ended: {await worker.epitaph()}"
+        raise EngineUnavailable(f"The worker {reason}.", worker.stderr_tail)
 
     async def _wait_for_reason_to_look(self, ended: asyncio.Task[None]) -> None:
         suspected = asyncio.create_task(self._suspicion())
