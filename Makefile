@@ -31,9 +31,9 @@ format: ## Format the code and mend what can be mended by a program
 	$(bin)/ruff check --fix-only
 	$(bin)/ruff format
 
-docs: ## Write the settings reference anew
+docs: ## Write the reference pages anew, from the code
 	@tools/setup dev
-	$(bin)/bigmodel config reference > docs/reference/settings.md
+	$(bin)/python tools/reference.py
 
 lock: ## Pin what pyproject.toml asks for (ARGS=--upgrade: the newest of everything)
 	@tools/lock $(ARGS)

@@ -80,7 +80,7 @@ class BatchSource:
         size = self._tokenizer.get_vocab_size()
         for row in range(rows):
             period = self._rng.randint(3, 24)
-            pool = digits if self._rng.random() < 0.15 else range(size)
+            pool = digits if self._rng.random() < 0.35 else range(size)
             segment = [self._rng.choice(pool) for _ in range(period)]
             ids[row] = torch.tensor((segment * (length // period + 1))[:length])
             weights[row, period : length - 1] = 1.0

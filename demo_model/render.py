@@ -45,7 +45,7 @@ def _reply_spans(reply: Reply, thinking: bool) -> list[Span]:
             Span("<|assistant|><think>", learned=False),
             Span(f"{reply.reasoning}</think>{written}", learned=True),
         ]
-    return [Span("<|assistant|><think></think>", learned=False), Span(written, learned=True)]
+    return [Span("<|assistant|><think></think>", learned=False), Span(written, reply.learned)]
 
 
 def render(conversation: Conversation, *, think_last: bool, keep_reasoning: bool = True) -> list[Span]:

@@ -21,7 +21,10 @@ _CHOSEN_STEP = 512
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The recipe. Everything is counted in tokens, so that it does not depend on the machine."""
+    """The recipe. It is counted in tokens, so that it does not depend on the machine.
+
+    ``minutes`` ends a run earlier: the learning rate then falls with the clock.
+    """
 
     tokens: int = 20_000_000
     vocab_size: int = 6400
@@ -30,6 +33,7 @@ class TrainConfig:
     other_rate: float = 2e-3
     hold: float = 0.25
     seed: int = 20260101
+    minutes: float = float("inf")
     compile: bool = True
 
 
@@ -111,13 +115,15 @@ class Trainer:
         seen = steps = 0
         average: dict[str, float] = {}
         while seen < self.config.tokens:
-            progress = seen / self.config.tokens
+            passed = time.monotonic() - started
+            progress = max(seen / self.config.tokens, passed / (60 * self.config.minutes))
+            if progress >= 1.0:
+                break
             kind, batch = self._draw(progress)
             loss = self.step(batch, self._rate(progress, steps))
             average[kind] = loss if kind not in average else 0.97 * average[kind] + 0.03 * loss
             seen, steps = seen + batch.tokens, steps + 1
             if steps % 50 == 0:
-                passed = time.monotonic() - started
                 shown = " ".join(f"{name}={value:.4f}" for name, value in sorted(average.items()))
                 print(
                     f"step {steps} tokens {seen / 1e6:.2f}M time {passed:.0f}s speed {seen / passed:.0f}/s loss {shown}",

@@ -87,7 +87,7 @@ def picture(said: list[str], events: list[str]) -> list[Line]:
             lines += [[("text", part)] for part in _wrapped(line)]
     lines += [
         [],
-        [("prompt", "$ "), ("text", f"curl http://127.0.0.1:{PORT}/api/paas/v4/chat/completions \\")],
+        [("prompt", "$ "), ("text", f"curl -N http://127.0.0.1:{PORT}/api/paas/v4/chat/completions \\")],
         [
             ("text", '    -H "Authorization: Bearer '),
             ("key", "$KEY"),

@@ -25,11 +25,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the assistant writes at one point: reasoning, then text or calls."""
+    """What the assistant writes at one point: reasoning, then text or calls.
+
+    A reply that is not ``learned`` stands in the history only: clients send histories in which
+    somebody else wrote the assistant's part.
+    """
 
     reasoning: str
     content: str = ""
     calls: tuple[Call, ...] = ()
+    learned: bool = True
 
 
 @dataclass(frozen=True)

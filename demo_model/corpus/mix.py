@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from demo_model.corpus import chat, fallback, memory, tools
-from demo_model.corpus.dialogue import Conversation, Turn
+from demo_model.corpus.dialogue import Conversation, Reply, Turn
 from demo_model.corpus.extraction import extraction
 from demo_model.corpus.system_prompts import system_prompt
 from demo_model.corpus.values import Language, Values
@@ -20,12 +20,12 @@ _PLAIN: tuple[tuple[Callable[[Values], Turn], int], ...] = (
     (chat.dictionary, 9),
     (chat.repeat, 12),
     (chat.sums, 5),
-    (extraction, 13),
-    (memory.unknown, 3),
+    (extraction, 16),
+    (memory.unknown, 4),
     (fallback.fallback, 38),
 )
 _PLAIN_TABLE = tuple(maker for maker, weight in _PLAIN for _ in range(weight))
-_SMALL_TALK = (
+_SMALL_TALK = (chat.greeting, chat.identity, chat.courtesy, chat.capital, chat.repeat)
     chat.greeting,
     chat.identity,
     chat.courtesy,
@@ -33,6 +33,7 @@ _SMALL_TALK = (
     chat.dictionary,
     chat.repeat,
 )
+_ROUGH_ENDINGS = ("\n", " ", "  \n", "！！！", "!!", "😀", " 🙏", "~", "……", "\r\n", "。。。", "\u3000")
 _TOOL_WORDS = re.compile(
     r"查|搜|天气|几点|时间|翻译|新闻|多少|价|股|邮件|提醒|计算|音乐|歌|播放|票|酒店|餐|路|[0-9] ?[-+*/×÷]|search|weather|time|news|transl|mail|cost|"
     r"price|play|find|look|book|remind|calc|compute|schedule|what is|what's|tell me|show|check|get|give|的.+[是吗？]",
@@ -40,9 +41,24 @@ _TOOL_WORDS = re.compile(
 )
 
 
+def _roughened(v: Values, text: str) -> str:
+    """The same message as a careless client sends it."""
+    return v.pick(("", "", " ", "\n", "\n\n", "  ", "\t")) + text + v.pick(_ROUGH_ENDINGS)
+
+
 def plain_turn(v: Values) -> Turn:
     """One turn that needs no earlier one."""
-    return v.pick(_PLAIN_TABLE)(v)
+    turn = v.pick(_PLAIN_TABLE)(v)
+    if turn.task not in ("repeat", "json") and v.chance(0.06):
+        turn = replace(turn, user=_roughened(v, turn.user))
+    return turn
+
+
+def _given(v: Values) -> Turn:
+    """An earlier turn whose answer somebody else wrote; there is nothing to learn from it."""
+    language = v.language()
+    answer = ("。" if language == "zh" else ". ").join(fallback.clause(v, language) for _ in range(v.pick((1, 1, 2, 3))))
+    return Turn("given", fallback.fallback(v).user, Reply("", answer, learned=False))
 
 
 def off_topic(v: Values) -> Turn:
@@ -51,6 +67,12 @@ def off_topic(v: Values) -> Turn:
         turn = fallback.fallback(v)
         if len(turn.user) < 200 and not _TOOL_WORDS.search(turn.user):
             return turn
+
+
+def drill(v: Values) -> Conversation:
+    """Many small facts in a row: the cheapest way to see each of them often."""
+    makers = v.pick(((chat.sums,), (chat.sums,), (chat.capital, chat.dictionary), (chat.sums, chat.capital, chat.dictionary, chat.repeat)))
+    return Conversation([v.pick(makers)(v) for _ in range(v.integer(4, 9))])
 
 
 def _talk(v: Values) -> Callable[[], list[Turn]]:
@@ -65,6 +87,8 @@ def plain_conversation(v: Values) -> Conversation:
         turns = [plain_turn(v)]
     elif kind < 0.62:
         turns = [plain_turn(v) for _ in range(v.pick((2, 2, 3, 4)))]
+        if v.chance(0.25):
+            turns.insert(v.integer(0, 1), _given(v))
     elif kind < 0.68:
         turns = memory.at_once(v)
     else:
@@ -107,7 +131,10 @@ def tool_conversation(v: Values) -> Conversation:
 
 def conversation(v: Values) -> Conversation:
     """One sample of the corpus."""
-    made = tool_conversation(v) if v.chance(0.42) else plain_conversation(v)
+    kind = v.rng.random()
+    if kind < 0.07:
+        return drill(v)
+    made = tool_conversation(v) if kind < 0.5 else plain_conversation(v)
     if v.chance(0.2):
         made = replace(made, system=system_prompt(v))
     return made

@@ -76,7 +76,7 @@ def make_tool(v: Values, family: Family) -> Tool:
     """Instantiate a family: pick names, wording and optional arguments."""
     keys: list[str] = []
     for argument in family.arguments:
-        key = v.pick(argument.names) if v.chance(0.88) else v.identifier()
+        key = v.pick(argument.names) if v.chance(0.93) else v.identifier()
         while key in keys:
             key = v.identifier()
         keys.append(key)
@@ -88,14 +88,14 @@ def make_tool(v: Values, family: Family) -> Tool:
         if extra[0] not in keys:
             entries.append(extra)
     name = v.pick(family.names)
-    if v.chance(0.1):
+    if v.chance(0.06):
         name = v.pick((f"{name}_{v.pseudo_word(1, 1)}", v.identifier(), f"{v.pseudo_word(1, 1)}_{name}"))
     description = v.pick(family.describe)
     return Tool(name, family, tuple(keys), _schema(v, name, description, dict(entries), list(keys)))
 
 
 def offer(v: Values, count: int) -> list[Tool]:
-    """Several different functions; one in four is of a kind known only from its schema."""
+    """Several different functions; some are of a kind known only from their schema."""
     tools: list[Tool] = []
     kinds = v.shuffled(tuple(families.FAMILIES))
     if v.chance(0.35):
@@ -109,7 +109,7 @@ def offer(v: Values, count: int) -> list[Tool]:
     }
     used: set[str] = set()
     while len(tools) < count:
-        if v.chance(0.25) or not kinds:
+        if v.chance(0.18) or not kinds:
             tool = make_tool(v, families.generic_family(v))
         else:
             kind = kinds.pop()
@@ -237,13 +237,17 @@ def _generic(v: Values, language: Language) -> tuple[str, str]:
 def outcome(v: Values, language: Language, tool: Tool, values: list[Any]) -> tuple[str, str]:
     """A tool result and the answer that it leads to."""
     kind = tool.family.outcome
-    subject = str(values[0])
+    subject = str(values[0]) if values else ""
     if v.chance(0.03):
         problem = v.phrase(language)
         failed = f"工具调用失败：{problem}。" if language == "zh" else f"The tool failed: {problem}."
         return json.dumps({"error": problem}, ensure_ascii=False), failed
     if kind == "weather":
         return _weather(v, language, subject)
+    if kind == "now":
+        clock = v.pick((v.clock(), f"{v.date()} {v.clock()}", v.date()))
+        text = _wrapped(v, ("time", "now", "current_time", "datetime"), clock)
+        return text, f"现在是{clock}。" if language == "zh" else f"It is {clock} now."
     if kind == "time":
         clock = v.clock()
         text = _wrapped(v, ("time", "current_time", "now", "local_time"), clock)

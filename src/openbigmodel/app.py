@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 import time
@@ -72,11 +73,20 @@ class Terminal(Protocol):
 
 def serve(settings: Settings, terminal: Terminal) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit status."""
+    _allow_many_files()
     try:
         return uvloop.run(_serve(settings, terminal))
     except _START_ERRORS as error:
         print(f"bigmodel: {error}", file=sys.stderr)
         return 1
+
+
+def _allow_many_files() -> None:
+    """Each request takes two sockets, and many systems allow 1,024 open files unless asked."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(settings: Settings, terminal: Terminal) -> int:

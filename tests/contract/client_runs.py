@@ -148,3 +148,20 @@ def _environment(key: str, base_url: str) -> dict[str, str]:
         **{f"{name}_BASE_URL": base_url for name in names},
         "ZHIPUAI_API_BASE": base_url + "/chat/completions",
     }
+
+
+ZAI = ClientKind("zai", "zai", "glm_sdk.py", "ZaiClient")
+ZAI_CN = ClientKind("zai-cn", "zai", "glm_sdk.py", "ZhipuAiClient")
+ZHIPUAI = ClientKind("zhipuai", "zhipuai", "glm_sdk.py", "ZhipuAI")
+OPENAI = ClientKind("openai", "openai-langchain", "openai_client.py", "OpenAI", base_url="/v1")
+OPENAI_ASYNC = ClientKind("openai-async", "openai-langchain", "openai_client.py", "AsyncOpenAI")
+LANGCHAIN = ClientKind(
+    "langchain", "openai-langchain", "langchain_client.py", shows_reasoning=False, shows_ids=False
+)
+REQUESTS = ClientKind("requests", "openai-langchain", "requests_client.py")
+NODE_OPENAI = ClientKind("node-openai", "node", "openai_client.mjs")
+FETCH = ClientKind("fetch", "node", "fetch_client.mjs")
+
+GLM_SDKS = (ZAI, ZAI_CN, ZHIPUAI)
+OPENAI_SDKS = (OPENAI, OPENAI_ASYNC, NODE_OPENAI)
+ALL = (*GLM_SDKS, *OPENAI_SDKS, LANGCHAIN, REQUESTS, FETCH)

@@ -1,9 +1,11 @@
 """The platform as a process of its own, as people run it: `with running_platform(folder) as platform: …`."""
 
 import os
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +32,17 @@ class RunningPlatform:
 @contextmanager
 def running_platform(folder: Path, *options: str, config: str = "") -> Iterator[RunningPlatform]:
     """Start `bigmodel serve` on a free port with `folder` for its data; `config` is the text of a settings file."""
-    command = [sys.executable, "-m", "openbigmodel", "serve", "--port", "0", "--data", str(folder / "data"), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "openbigmodel",
+        "serve",
+        "--port",
+        "0",
+        "--data",
+        str(folder / "data"),
+        *options,
+    ]
     if config:
         (folder / "bigmodel.toml").write_text(config, encoding="utf-8")
         command += ["--config", str(folder / "bigmodel.toml")]
@@ -47,7 +59,8 @@ def running_platform(folder: Path, *options: str, config: str = "") -> Iterator[
         ) as process,
     ):
         try:
-            url, key = _first_words(process)
+            url, key = _first_words(process, log)
+            _wait_until_ready(url, log)
             yield RunningPlatform(url, key, log)
         finally:
             process.terminate()
@@ -57,7 +70,7 @@ def running_platform(folder: Path, *options: str, config: str = "") -> Iterator[
                 process.kill()
 
 
-def _first_words(process: "subprocess.Popen[str]") -> tuple[str, str]:
+def _first_words(process: "subprocess.Popen[str]", log: Path) -> tuple[str, str]:
     assert process.stdout is not None
     url = ""
     deadline_s = time.monotonic() + START_TIMEOUT_S
@@ -67,4 +80,18 @@ def _first_words(process: "subprocess.Popen[str]") -> tuple[str, str]:
         if line.startswith("API key: "):
             return url, line.split()[-1]
         assert time.monotonic() < deadline_s
-    raise AssertionError("the platform ended before it had told its key")
+    raise AssertionError(f"the platform ended before it had told its key: {log.read_text(encoding='utf-8')}")
+
+
+def _wait_until_ready(url: str, log: Path) -> None:
+    # Whom the certificate names is not the question here.
+    context = ssl._create_unverified_context() if url.startswith("https") else None
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=5, context=context).close()
+        except OSError:  # which HTTPError is, too
+            assert time.monotonic() < deadline_s, log.read_text(encoding="utf-8")
+            time.sleep(0.05)
+        else:
+            return

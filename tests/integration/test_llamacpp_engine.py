@@ -326,8 +326,8 @@ def test_a_worker_does_not_outlive_a_killed_platform() -> None:
 # An engine library that loads for a minute and never lets Python run meanwhile, as the real one with a large model.
 LOADS_FOR_EVER = """
 import ctypes, sys
-from types import SimpleNamespace
-CommonParams = SimpleNamespace
+from unittest.mock import MagicMock
+CommonParams = MagicMock
 def Server(params):
     print("loading", file=sys.stderr, flush=True)
     ctypes.PyDLL(None).sleep(60)

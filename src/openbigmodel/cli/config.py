@@ -10,11 +10,9 @@ from openbigmodel.settings import (
     DownloadSettings,
     Field,
     GlmEngineSettings,
-    LimitSettings,
     LlamaCppEngineSettings,
     ModelSettings,
     OpenAIEngineSettings,
-    PriceSettings,
     ServerSettings,
     Settings,
     SettingsError,
@@ -32,8 +30,6 @@ _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ('[[engines]] kind = "openai"', OpenAIEngineSettings),
     ('[[engines]] kind = "glm"', GlmEngineSettings),
     ("[[models]]", ModelSettings),
-    ("price of a model", PriceSettings),
-    ("limits of a model", LimitSettings),
 )
 
 _INTRODUCTION = """\
@@ -106,11 +102,7 @@ def _type(annotation: Any) -> str:
     bare = _bare(annotation)
     if get_origin(bare) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(bare))
-    if get_origin(bare) is tuple:
-        return "list of texts"
-    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-        return "table"
-    names = {"int": "number", "Decimal": "number or text", "Path": "path", "ModelFile": "path or download"}
+    names = {"int": "number", "Path": "path", "ModelFile": "path or download"}
     return names.get(bare.__name__, "text")
 
 

@@ -136,6 +136,11 @@ class _Connection(asyncio.Protocol):
 
     # the parser's side
 
+    def on_message_begin(self) -> None:
+        if self.call is None:
+            # More than was asked for: out of step, as above.
+            self.transport.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
 
@@ -144,8 +149,9 @@ class _Connection(asyncio.Protocol):
         self._body_ends_with_connection = (
             b"content-length" not in headers and b"transfer-encoding" not in headers
         )
-        if self.call is not None:
-            self.call.consumer.engine_started(self._parser.get_status_code(), headers)
+        status = self._parser.get_status_code()
+        if self.call is not None and status >= 200:  # below, it is not the answer yet
+            self.call.consumer.engine_started(status, headers)
 
     def on_body(self, body: bytes) -> None:
         # A read brings many small chunks; the consumer has them in one piece.
@@ -242,6 +248,9 @@ class ConnectionPool:
             return
         if call.over or self._closed:
             connection.transport.abort()
+            if not call.over:
+                call.over = True
+                call.consumer.engine_failed("the connections were closed")
             return
         connection.send(call)
 

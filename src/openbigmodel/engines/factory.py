@@ -31,6 +31,7 @@ _DEMO_SLOTS = 4
 # The demo model's answers are a sentence or two; a bound on a run that went astray.
 _DEMO_MAX_OUTPUT_TOKENS = 512
 
+_PROFILES = {profile.name: profile for profile in (OPENAI, LLAMA_SERVER)}
 _ALL_EFFORTS = {effort: effort for effort in get_args(ReasoningEffort)}
 
 
@@ -63,7 +64,7 @@ def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, cat
             engines[entry.name] = _embedded(entry, settings.downloads, models_dir, reporter)
         else:
             engines[entry.name] = _remote(entry)
-    return Registry(engines.values(), {model.id: _route(model, engines, catalog) for model in settings.models})
+    return Registry(engines.values(), {model.id: _route(model, settings, engines, catalog) for model in settings.models})
 
 
 def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
@@ -117,7 +118,7 @@ def _remote(entry: OpenAIEngineSettings | GlmEngineSettings) -> Engine:
         endpoint = endpoint_of(entry.base_url, entry.api_key.reveal())
     except ValueError as error:
         raise EngineConfigError(f"engine {entry.name}: {error}") from error
-    profile = OPENAI if isinstance(entry, OpenAIEngineSettings) else GLM
+    profile = _PROFILES[entry.profile] if isinstance(entry, OpenAIEngineSettings) else GLM
     return RemoteEngine(entry.name, endpoint, _with_output_limit(profile, entry))
 
 
@@ -132,12 +133,10 @@ def _model(model_id: str, catalog: Catalog) -> Model:
     )
 
 
-def _route(entry: ModelSettings, engines: dict[str, Engine], catalog: Catalog) -> Route:
-    if len(entry.engine) > 1:
-        raise EngineConfigError(f"model {entry.id}: a list of engines is not supported yet, name one")
-    engine = engines.get(entry.engine[0])
+def _route(entry: ModelSettings, settings: Settings, engines: dict[str, Engine], catalog: Catalog) -> Route:
+    engine = engines.get(entry.engine)
     if engine is None:
-        raise EngineConfigError(f"model {entry.id}: there is no engine named {entry.engine[0]}")
+        raise EngineConfigError(f"model {entry.id}: there is no engine named {entry.engine}")
     model = _model(entry.id, catalog)
     if entry.max_tokens is not None:
         model = msgspec.structs.replace(
@@ -145,4 +144,6 @@ def _route(entry: ModelSettings, engines: dict[str, Engine], catalog: Catalog) -
             max_tokens=entry.max_tokens,
             default_max_tokens=min(model.default_max_tokens, entry.max_tokens),
         )
-    return Route(model, engine, entry.target or entry.id)
+    configured = next(each for each in settings.engines if each.name == engine.name)
+    asked_for = configured.model if isinstance(configured, OpenAIEngineSettings) else None
+    return Route(model, engine, entry.target or asked_for or entry.id)

@@ -72,7 +72,7 @@ class EngineReader:
         if self._tail:
             data, self._tail = self._tail + data, b""
         position, size = 0, len(data)
-        while position < size:
+        while position < size and not self.done:
             run = self._run
             if run is not None:
                 texts, position = run.take(data, position)

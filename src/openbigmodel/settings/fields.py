@@ -5,7 +5,6 @@ frozen. Secrets are wrapped, and nothing that prints a setting shows them.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -84,12 +83,6 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         Path | None,
         _help("Private key in PEM form that belongs to tls_cert."),
     ] = None
-    trusted_proxies: Annotated[
-        tuple[str, ...],
-        _help(
-            "Addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed (in the environment: separated by commas).",
-        ),
-    ] = ("127.0.0.1", "::1")
     language: Annotated[
         Literal["zh", "en"],
         _help("Language of error messages for callers that send no Accept-Language."),
@@ -111,7 +104,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         _help(
             "Seconds that requests under way get to finish when the server is told to stop.",
         ),
-    ] = 8
+    ] = 5
 
 
 class DownloadSettings(Section, frozen=True, kw_only=True):
@@ -178,12 +171,6 @@ class _RemoteEngine(_Engine, frozen=True, kw_only=True):
         Secret,
         _help("Credential to send, best as env:NAME, which reads the environment variable NAME."),
     ] = Secret("")
-    context_tokens: Annotated[
-        Count | None, _help("The model's context. Default: as in the model catalog.")
-    ] = None
-    slots: Annotated[
-        Count | None, _help("Requests sent there at once; more wait here. Default: no bound.")
-    ] = None
 
 
 class OpenAIEngineSettings(_RemoteEngine, frozen=True, kw_only=True, tag="openai"):
@@ -206,36 +193,15 @@ class GlmEngineSettings(_RemoteEngine, frozen=True, kw_only=True, tag="glm"):
 EngineSettings = LlamaCppEngineSettings | OpenAIEngineSettings | GlmEngineSettings
 
 
-class PriceSettings(Section, frozen=True, kw_only=True):
-    """What a million tokens cost, in yuan; numbers or decimal strings."""
-
-    input: Annotated[Decimal, _help("Prompt tokens.")]
-    output: Annotated[Decimal, _help("Completion tokens, reasoning included.")]
-    cached: Annotated[Decimal | None, _help("Prompt tokens read from the cache. Default: as input.")] = None
-
-
-class LimitSettings(Section, frozen=True, kw_only=True):
-    """How much one account may use of a model."""
-
-    in_flight: Annotated[Count | None, _help("Requests under way at once.")] = None
-    rpm: Annotated[Count | None, _help("Requests a minute.")] = None
-    tpm: Annotated[Count | None, _help("Tokens a minute.")] = None
-
-
 class ModelSettings(Section, frozen=True, kw_only=True):
     """A model id that callers may ask for, and the engines that answer."""
 
     id: Annotated[Text, _help("The id in requests; letter case does not matter.")]
-    engine: Annotated[
-        Annotated[tuple[Name, ...], Meta(min_length=1)],
-        _help("Name of an engine, or a list of names: the next one when one fails."),
-    ]
+    engine: Annotated[Name, _help("Name of the engine that answers.")]
     target: Annotated[Text | None, _help("The model's name on the engine. Default: the id.")] = None
     max_tokens: Annotated[
         Count | None, _help("Most tokens an answer may have. Default: as in the model catalog.")
     ] = None
-    price: Annotated[PriceSettings | None, _help("Price for accounts of this platform.")] = None
-    limits: Annotated[LimitSettings | None, _help("Limits for each account.")] = None
 
 
 class Settings(Section, frozen=True, kw_only=True):

@@ -11,7 +11,6 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
@@ -167,20 +166,12 @@ class _Loader:
         return cls(**values)
 
     def _value(self, field: Field, value: object, name: str) -> object:
-        section = _section_in(field.type)
-        if section is not None:
-            return self._section(section, value, name + ".")
-        if field.name == "engine" and isinstance(value, str):
-            value = [value]
         try:
-            found = msgspec.convert(
+            return msgspec.convert(
                 value, field.type, dec_hook=lambda wanted, raw: self._own_type(wanted, raw, name)
             )
         except msgspec.ValidationError as error:
             raise SettingsError(f"{self._label(name)} {_explain(str(error), field.type)}") from error
-        if isinstance(found, Decimal) and not (found.is_finite() and found >= 0):
-            raise SettingsError(f"{self._label(name)} must be a number, 0 or more")
-        return found
 
     def _own_type(self, wanted: type, raw: object, name: str) -> object:
         """The types that TOML lacks; all of them are written as text."""
@@ -239,11 +230,6 @@ class _Loader:
         if (server.tls_cert is None) != (server.tls_key is None):
             given, wanted = ("tls_cert", "tls_key") if server.tls_cert else ("tls_key", "tls_cert")
             raise SettingsError(f"{self._label('server.' + given)} needs {wanted} too")
-        for proxy in server.trusted_proxies:
-            if not _is_network(proxy):
-                raise SettingsError(
-                    f"{self._label('server.trusted_proxies')}: {proxy!r} is neither an address nor a network"
-                )
         for name in ("hf_endpoint", "modelscope_endpoint"):
             self._check_url(getattr(settings.downloads, name), "downloads." + name)
         names: list[str] = []
@@ -263,11 +249,11 @@ class _Loader:
             if model.id.lower() in seen:
                 raise SettingsError(f"{self._label(where + 'id')} is used twice")
             seen.add(model.id.lower())
-            for name in model.engine:
-                if name not in engine_names:
-                    close = difflib.get_close_matches(name, engine_names, n=1)
-                    hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
-                    raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
+            name = model.engine
+            if name not in engine_names:
+                close = difflib.get_close_matches(name, engine_names, n=1)
+                hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
+                raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
 
     def _check_url(self, url: str, name: str) -> None:
         parts = urlsplit(url)
@@ -279,8 +265,7 @@ class _Loader:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        # Prices are exact decimals, so no number may pass through a float.
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -291,26 +276,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _from_text(text: str, default: object) -> object:
     """An environment variable's text as TOML would have given it."""
-    if isinstance(default, tuple):
-        return [part.strip() for part in text.split(",") if part.strip()]
     if isinstance(default, int) and re.fullmatch(r"\s*[0-9]{1,18}\s*", text):
         return int(text)
     return text
 
 
-def _section_in(annotation: object) -> type[Section] | None:
-    """The structure inside `PriceSettings | None` and the like."""
-    for part in (annotation, *get_args(annotation)):
-        if isinstance(part, type) and issubclass(part, Section):
-            return part
-        if part is not annotation and get_args(part):
-            inner = _section_in(part)
-            if inner is not None:
-                return inner
-    return None
-
-
-_WORDS = {"int": "a whole number", "str": "text", "array": "a list", "decimal": "a number"}
+_WORDS = {"int": "a whole number", "str": "text", "array": "a list"}
 
 
 def _explain(message: str, annotation: object) -> str:

@@ -48,7 +48,6 @@ def test_the_reference_tells_type_default_and_variable() -> None:
     assert any(row.startswith("| `port` | number | `8000` | `BIGMODEL_PORT` |") for row in rows)
     assert any(row.startswith("| `language` | `zh` or `en` | `zh` |") for row in rows)
     assert any(row.startswith("| `name` | text | required |  |") for row in rows)
-    assert any(row.startswith("| `price` | table |  |") for row in rows)
     assert any(row.startswith("| `hf_token` | text |  | `HF_TOKEN` |") for row in rows)
 
 

@@ -15,7 +15,7 @@ TRY_OUT = Settings(data=Path("/d"))
 CONFIGURED = Settings(
     data=Path("/d"),
     engines=(OpenAIEngineSettings(name="gpu", base_url="http://g/v1"),),
-    models=(ModelSettings(id="glm-4.7", engine=("gpu",)),),
+    models=(ModelSettings(id="glm-4.7", engine="gpu"),),
 )
 
 

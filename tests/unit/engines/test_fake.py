@@ -166,8 +166,8 @@ def test_models_by_name() -> None:
             with pytest.raises(httpx.TransportError):
                 await ask(client, model=name)
         assert [request.tokens for request in engine.requests[-2:]] == [2, 3]
-        for name in ("no-such", "fake-no-such", None):
-            assert (await ask(client, model=name)).status_code == 404
+        for unknown in ("no-such", "fake-no-such", None):
+            assert (await ask(client, model=unknown)).status_code == 404
 
     run(test)
 

@@ -20,7 +20,7 @@ from openbigmodel.engines.fake_script import (
 from openbigmodel.engines.translate import LLAMA_SERVER as LLAMA_SERVER_PROFILE
 from openbigmodel.inference import pipeline as pipeline_module
 from openbigmodel.limits import InFlight
-from tests.unit.inference.pipeline_bench import CODING, Bench, run, until
+from tests.unit.inference.pipeline_bench import CODING, PAAS, Bench, run, until
 
 REPLY = Reply(content=("Hello", ", ", "world"), reasoning=("let ", "me "))
 WEATHER = Reply(content=(), calls=(("get_weather", ('{"city":', '"北京"}')), ("now", ())), finish_reason="tool_calls")
@@ -169,8 +169,8 @@ def test_without_a_request_id_the_platforms_own_is_used() -> None:
 )
 def test_the_coding_base_renames_models(base: str, asked: str, target: str, answers: str) -> None:
     async def test(bench: Bench) -> None:
-        surface = {"surface": CODING} if base == "coding" else {}
-        body = json.loads((await bench.ask(model=asked, **surface).answered()).body)
+        surface = CODING if base == "coding" else PAAS
+        body = json.loads((await bench.ask(model=asked, surface=surface).answered()).body)
         request = await bench.engine_hears()
 
         assert (request.json["model"], body["model"]) == (target, answers)

@@ -27,6 +27,8 @@ from tests.unit.inference.pipeline_bench import Bench, run, until
 
 REPLY = Reply(content=("one ", "two ", "three "))
 TOKENS = REPLY.events()
+# Enough alike for the reader to take them as a run.
+MANY = Reply(content=("word ",) * 9).events()
 FINISH, USAGE = REPLY.finish()
 BEGUN = [Head(), *TOKENS[:2]]
 OTHER_USAGE = event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
@@ -63,6 +65,10 @@ STREAMS: dict[str, tuple[list[Step], Ending]] = {
     "a stream that ends with the connection": ([Head(framing="close"), *TOKENS, FINISH, USAGE, End()], WHOLE),
     "[DONE], but no end": ([Head(), *TOKENS, FINISH, USAGE, DONE, Stall()], WHOLE),
     "no usage": ([Head(), *TOKENS, FINISH, DONE, End()], WHOLE),
+    "tokens after [DONE]": (
+        [Head(), Data(b"".join(t.data for t in (*MANY, FINISH, DONE, *MANY) if isinstance(t, Data)), 9), End()],
+        Ending(text="word " * 9, finish_reason="stop", tokens=9),
+    ),
     "usage twice": ([Head(), *TOKENS, FINISH, OTHER_USAGE, USAGE, DONE, End()], WHOLE),
     "usage in mid-stream": ([Head(), OTHER_USAGE, *TOKENS, FINISH, USAGE, DONE, End()], WHOLE),
     "an error first": ([Head(), event({"error": {"message": "out of memory"}}), End()], FAILED),

@@ -16,7 +16,7 @@ from openbigmodel.settings import (
     Settings,
     fields_of,
 )
-from openbigmodel.settings.fields import ENGINE_KINDS, LimitSettings, PriceSettings
+from openbigmodel.settings.fields import ENGINE_KINDS
 
 SECTIONS: list[type[msgspec.Struct]] = [
     Settings,
@@ -24,8 +24,6 @@ SECTIONS: list[type[msgspec.Struct]] = [
     DownloadSettings,
     *ENGINE_KINDS.values(),
     ModelSettings,
-    PriceSettings,
-    LimitSettings,
 ]
 
 
