@@ -8,7 +8,7 @@ export PYTHON
 
 bin := .venv/bin
 
-.PHONY: help serve test lint format docs lock clean
+.PHONY: help serve test lint format docs lock clean contract-env
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -16,7 +16,7 @@ help: ## List the tasks
 serve: ## Install what is missing and start the platform
 	@tools/setup runtime && exec $(bin)/bigmodel serve $(ARGS)
 
-test: lint ## Install what is missing and run the whole test suite
+test: lint contract-env ## Install what is missing and run the whole test suite
 	$(bin)/pytest $(ARGS)
 
 lint: ## Check style, types and layers
@@ -41,3 +41,8 @@ lock: ## Pin what pyproject.toml asks for (ARGS=--upgrade: the newest of everyth
 clean: ## Remove what installing and testing left behind
 	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Environments of their own for the clients that tests/contract runs; made once, by hash-pinned files.
+contract-env:
+	@tools/setup dev
+	@$(bin)/python -m tests.contract.environments

@@ -10,7 +10,7 @@ from pathlib import Path
 
 _REPOSITORY = Path(__file__).resolve().parent.parent
 SHIPPED = _REPOSITORY / "src" / "openbigmodel" / "engines" / "demo" / "glm-demo.gguf"
-DEFAULT_WORK = _REPOSITORY / "build" / "demo_model"
+DEFAULT_WORK = Path(__file__).resolve().parent / "run"
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -24,7 +24,7 @@ def _train(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    config = TrainConfig(tokens=arguments.tokens, compile=not arguments.no_compile)
+    config = TrainConfig(tokens=arguments.tokens, minutes=arguments.minutes, compile=not arguments.no_compile)
     tokenizer = fit_tokenizer(config.vocab_size, seed=config.seed)
     tokenizer.save(str(work / "tokenizer.json"))
     trainer = Trainer(config, tokenizer, pick_device())
@@ -71,6 +71,7 @@ def main() -> int:
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="corpus, tokenizer, training, GGUF")
     train.add_argument("--tokens", type=int, default=20_000_000, help="length of the run")
+    train.add_argument("--minutes", type=float, default=float("inf"), help="end earlier, at the latest after")
     train.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     train.set_defaults(run=_train)
     export = commands.add_parser("export", help="write the last checkpoint as GGUF")

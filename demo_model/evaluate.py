@@ -14,6 +14,7 @@ from demo_model.corpus.dialogue import HONEST, Conversation, Reply, Turn, honest
 from demo_model.corpus.extraction import extraction
 from demo_model.corpus.fallback import fallback, prompt_language
 from demo_model.corpus.system_prompts import system_prompt
+from demo_model.corpus.tool_kinds import generic_family
 from demo_model.corpus.values import Language, Values
 from demo_model.engine import Answer, Engine
 from demo_model.render import messages_of
@@ -141,7 +142,7 @@ def tool_call(language: Language, kinds: tuple[str, ...] = ()) -> Callable[[Valu
 
 def unseen_tool(v: Values) -> Conversation:
     """A function whose name, argument and purpose are made up."""
-    wanted = tools.make_tool(v, tool_families.generic_family(v))
+    wanted = tools.make_tool(v, generic_family(v))
     others = [tool for tool in tools.offer(v, 2) if tool.name != wanted.name]
     turn = tools.calling_turn(v, v.language(), wanted)
     return _offered(v, [_unanswered(turn)], [wanted, *others[:1]])
@@ -192,35 +193,35 @@ def numbers(v: Values) -> Turn:
             return turn
 
 
-def _quickstart(v: Values) -> Iterator[Case]:
+def _contains(wanted: tuple[str, ...]) -> Callable[[Answer], bool]:
+    return lambda answer: any(word in answer.content for word in wanted)
+
+
+def _calls(name: str, arguments: dict[str, Any]) -> Callable[[Answer], bool]:
+    return lambda answer: answer.calls == ((name, arguments),)
+
+
+def _quickstart(_: Values) -> Iterator[Case]:
     for text, wanted in prompts.QUICKSTART:
         for thinking in (True, False):
-            turn = say("quickstart", text, "", "")
-            yield Case(
-                Conversation([turn]),
-                lambda answer, wanted=wanted: any(word in answer.content for word in wanted),
-                thinking,
-            )
+            yield Case(Conversation([say("quickstart", text, "", "")]), _contains(wanted), thinking)
 
 
-def _off_list(v: Values) -> Iterator[Case]:
+def _off_list(_: Values) -> Iterator[Case]:
     for text in prompts.OFF_LIST:
         for thinking in (True, False):
             made = Conversation([honest("honest", text, prompt_language(text))])
             yield Case(made, accepts(expected(made)), thinking)
 
 
-def _sdk_calls(v: Values) -> Iterator[Case]:
+def _sdk_calls(_: Values) -> Iterator[Case]:
     for name, description, properties, required, wanted in prompts.SDK_CALLS:
         parameters = {"type": "object", "properties": properties, "required": required}
-        schema = {
-            "type": "function",
-            "function": {"name": name, "description": description, "parameters": parameters},
-        }
+        function = {"name": name, "description": description, "parameters": parameters}
         for text, arguments in wanted:
             for thinking in (True, False):
-                made = Conversation([say("sdk", text, "", "")], [schema])
-                yield Case(made, lambda answer, a=arguments, n=name: answer.calls == ((n, a),), thinking)
+                made = Conversation([say("sdk", text, "", "")], [{"type": "function", "function": function}])
+                yield Case(made, _calls(name, arguments), thinking)
 
 
 def _under_system(v: Values) -> Conversation:

@@ -71,26 +71,34 @@ def _write_card(writer: gguf.GGUFWriter) -> None:
     writer.add_size_label("4.6M")
 
 
+def _token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that must exist."""
+    index = tokenizer.token_to_id(token)
+    if index is None:
+        raise KeyError(token)
+    return int(index)
+
+
 def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     """Vocabulary, merges, special tokens and the chat template."""
     state = json.loads(tokenizer.to_str())
     size = tokenizer.get_vocab_size()
-    tokens = [tokenizer.id_to_token(index) for index in range(size)]
+    tokens = [tokenizer.id_to_token(index) or "" for index in range(size)]
     types = [gguf.TokenType.NORMAL] * size
     for token in CONTROL_TOKENS:
-        types[tokenizer.token_to_id(token)] = gguf.TokenType.CONTROL
+        types[_token_id(tokenizer, token)] = gguf.TokenType.CONTROL
     for token in TAG_TOKENS:
-        types[tokenizer.token_to_id(token)] = gguf.TokenType.USER_DEFINED
+        types[_token_id(tokenizer, token)] = gguf.TokenType.USER_DEFINED
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in state["model"]["merges"]]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("glm4")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges(merges)
-    writer.add_eos_token_id(tokenizer.token_to_id("<|endoftext|>"))
-    writer.add_pad_token_id(tokenizer.token_to_id("<|endoftext|>"))
-    writer.add_eot_token_id(tokenizer.token_to_id("<|user|>"))
-    writer.add_eom_token_id(tokenizer.token_to_id("<|observation|>"))
+    writer.add_eos_token_id(_token_id(tokenizer, "<|endoftext|>"))
+    writer.add_pad_token_id(_token_id(tokenizer, "<|endoftext|>"))
+    writer.add_eot_token_id(_token_id(tokenizer, "<|user|>"))
+    writer.add_eom_token_id(_token_id(tokenizer, "<|observation|>"))
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE_PATH.read_text(encoding="utf-8").rstrip("\n"))
 

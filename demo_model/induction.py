@@ -30,7 +30,7 @@ def initialise(model: DemoModel, seed: int) -> None:
             nn.init.zeros_(parameter)
     nn.init.normal_(model.embedding.weight, std=_EMBEDDING_STD)
     nn.init.constant_(model.norm.weight, 0.5)
-    for block in model.blocks:
+    for block in map(model.layer, range(config.layers)):
         nn.init.ones_(block.input_norm.weight)
         nn.init.ones_(block.ffn_norm.weight)
         nn.init.constant_(block.post_attention_norm.weight, 0.2)
@@ -53,7 +53,7 @@ def _last_head(attention: Attention) -> tuple[slice, slice]:
 
 def _previous_token_head(model: DemoModel, code: Tensor, reserved: Tensor) -> None:
     """Constant keys and queries that, once rotated, agree at a distance of one."""
-    block, config = model.blocks[0], model.config
+    block, config = model.layer(0), model.config
     attention = block.attention
     head, group = _last_head(attention)
     angles = config.rope_theta ** -(torch.arange(0, config.rotary_dim, 2) / config.rotary_dim)
@@ -71,13 +71,13 @@ def _previous_token_head(model: DemoModel, code: Tensor, reserved: Tensor) -> No
 
 def _induction_head(model: DemoModel, code: Tensor, reserved: Tensor) -> None:
     """Match the current token with earlier previous-token codes; propose what followed there."""
-    block, config = model.blocks[1], model.config
+    block, config = model.layer(1), model.config
     attention = block.attention
     head, group = _last_head(attention)
     free = config.head_dim - config.rotary_dim
     content = slice(config.rotary_dim, config.head_dim)
-    for weight in (attention.k_proj.weight[group], attention.q_proj.weight[head]):
-        weight *= 0.05
+    attention.k_proj.weight[group] *= 0.05
+    attention.q_proj.weight[head] *= 0.05
     attention.k_proj.weight[group][content] = reserved[:, :free].T * _MATCH_GAIN
     attention.q_proj.weight[head][content] = code[:free] * _MATCH_GAIN
     attention.v_proj.weight[group] = code

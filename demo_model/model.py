@@ -136,6 +136,13 @@ class DemoModel(nn.Module):
             x = block(x, cos, sin)
         return self.norm(x)
 
+    def layer(self, index: int) -> Block:
+        """One layer, typed."""
+        block = self.blocks[index]
+        if not isinstance(block, Block):
+            raise TypeError(type(block).__name__)
+        return block
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary for already selected hidden states."""
         return F.linear(hidden, self.embedding.weight.to(hidden.dtype))

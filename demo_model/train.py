@@ -93,7 +93,7 @@ class Trainer:
                 targets.to(self.device),
                 weights,
             )
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._others, 1.0)
         for optimizer in (self._matrix_optimizer, self._other_optimizer):
             optimizer.step()

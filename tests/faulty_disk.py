@@ -1,10 +1,14 @@
-"""A disk for SQLite that fails when told to, and remembers what would survive a power loss."""
+"""A disk for SQLite that fails when told to and remembers what would survive a power loss; a writer on it."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
 
 import apsw
+
+from openbigmodel.db.connection import configure
+from openbigmodel.db.writer import Writer
 
 _numbers = count(1)
 
@@ -52,3 +56,51 @@ class _File(apsw.VFSFile):
         super().xSync(flags)
         self._disk.syncs += 1
         self._disk.synced[self._name] = super().xRead(self.xFileSize(), 0)
+
+
+class FaultyStore:
+    """A database file with one table, and a writer on a disk that can fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "x.db"
+        self.disk = FaultyDisk()
+        connection = apsw.Connection(str(self.path))
+        connection.pragma("journal_mode", "wal")
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x BLOB) STRICT")
+        connection.close()
+
+    def connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=self.disk.name)
+        configure(
+            connection, [("synchronous", "FULL", 2), ("wal_autocheckpoint", 0, 0), ("busy_timeout", 0, 0)]
+        )
+        return connection
+
+    def ids(self) -> list[int]:
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            return [row[0] for row in connection.execute("SELECT id FROM t ORDER BY id")]
+        finally:
+            connection.close()
+
+    def run(self, scenario: Callable[[Writer], Awaitable[None]]) -> None:
+        async def main() -> None:
+            writer = Writer(self.connect, asyncio.get_running_loop())
+            try:
+                await scenario(writer)
+            finally:
+                writer.close()
+
+        asyncio.run(main())
+
+    def fail(self, operation: str, ending: str, error: type[apsw.Error]) -> None:
+        """From now on this operation on files whose name ends so raises `error`."""
+
+        def fail(actual: str, file: str) -> None:
+            if actual == operation and file.endswith(ending):
+                raise error("told to fail")
+
+        self.disk.fail = fail
+
+    def heal(self) -> None:
+        self.disk.fail = lambda _operation, _file: None

@@ -24,6 +24,7 @@ from openbigmodel.api.surfaces import SURFACES
 from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.cli.config import settings_reference
 from openbigmodel.cli.main import cli
+from openbigmodel.cli.terminal import ServeTerminal
 from openbigmodel.db.data_folder import DataFolder
 from openbigmodel.edge.head import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
 from openbigmodel.edge.server import EdgeLimits
@@ -85,7 +86,7 @@ _METRICS = {
     "status": "HTTP status",
     "code": "[error code](errors.md), empty when all went well",
     "kind": "`prompt`, `cached` (part of prompt), `completion`, `reasoning` (part of completion)",
-    "state": "`starting`, `ready`, `restarting`, `broken` or `stopped`",
+    "state": "`downloading`, `starting`, `ready`, `restarting`, `broken` or `stopped`",
 }
 
 
@@ -105,7 +106,8 @@ def pages() -> dict[str, str]:
 async def _platform() -> app.Platform:
     """A platform in try-out mode, built but not started, with one request counted."""
     with tempfile.TemporaryDirectory() as folder, DataFolder.open(Path(folder)) as data:
-        platform = await app.build(load_settings(flags={"data": folder}, environ={}), data)
+        settings = load_settings(flags={"data": folder}, environ={})
+        platform = await app.build(settings, data, ServeTerminal(settings))
         record = RequestRecord(
             time="", id="", path="", status=200, model="m", engine="e", prompt_tokens=1, first_token_ms=1
         )

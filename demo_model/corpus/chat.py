@@ -5,6 +5,7 @@ from __future__ import annotations
 from demo_model.corpus import words
 from demo_model.corpus.dialogue import Turn, say
 from demo_model.corpus.values import Values
+from demo_model.corpus.words import bars
 
 _GREETINGS_ZH = (
     "你好 您好 嗨 你好啊 你好呀 在吗 哈喽 你好！ 你好。 您好！ 嗨！ 你好，请问在吗？ 大家好 早上好 早上好！ 早安 上午好 中午好 下午好 "
@@ -90,6 +91,46 @@ _COURTESY = (
     ),
 )
 
+_CAPITAL_ZH = bars("""
+{}的首都是哪里|{}首都是哪里|{}的首都是什么|请问{}的首都是哪个城市|{}的首都在哪|{}的首都是
+告诉我{}的首都|你知道{}的首都是哪里吗|{}的首都叫什么|哪个城市是{}的首都|{}首都
+请告诉我{}的首都是哪座城市|你好，{}的首都是哪里
+""")
+_CAPITAL_EN = bars("""
+What is the capital of {}|capital of {}|Tell me the capital of {}|Which city is the capital of {}
+What's the capital of {}|what is the capital city of {}|Do you know the capital of {}
+Name the capital of {}|The capital of {} is|Hi, what is the capital of {}
+""")
+_TO_ENGLISH = bars("""
+“{}”用英语怎么说？|{}用英语怎么说|{}的英文是什么？|把{}翻译成英文|翻译：{}|{}翻译成英语|“{}”的英文
+{}的英语单词是什么|请把“{}”翻译成英文。|{}英文怎么写？|How do you say {} in English?
+Translate {} into English.
+""")
+_TO_CHINESE = bars("""
+{}是什么意思？|{} 是什么意思|{} 用中文怎么说？|把 {} 翻译成中文|{} 的中文是什么？|翻译：{}
+请把“{}”翻译成中文。|Translate {} into Chinese.|Translate '{}' to Chinese
+How do you say {} in Chinese?|What is {} in Chinese?
+""")
+_COMMON_REPEATS = bars("""
+hi|Hi|hello|this is a test|This is a test|你好|测试|test|ok|yes|pong|1|OK
+""")
+_REPEAT_ZH = bars("""
+请重复：{}|重复一遍：{}|跟我说：{}|复述：{}|请复述：{}|请原样输出：{}|请说“{}”|重复“{}”|只回复：{}
+请照着念：{}|原样返回：{}|请回复“{}”|说：{}
+""")
+_REPEAT_EN = bars("""
+Repeat: {}|Please repeat after me: {}|Say: {}|Echo: {}|Say "{}"|Repeat the following: {}
+Reply with exactly: {}|Just reply {}|Please say: {}|Say {}|Repeat this: {}|Output exactly "{}"
+""")
+_SUMS_ZH = bars("""
+{a}{p}{b}等于几|{a}{p}{b}等于几？|{a}{p}{b}等于多少？|{a}{p}{b}=？|计算{a}{p}{b}|{a}加{b}等于几？
+请问{a}{p}{b}等于多少|{a}{p}{b}是多少？|帮我算一下{a}{p}{b}|你好，{a}{p}{b}等于几？
+""")
+_SUMS_EN = bars("""
+What is {a}{p}{b}?|{a}{p}{b}=?|{a}{p}{b}|Compute {a}{p}{b}|What's {a} plus {b}?|{a}{p}{b} = ?
+What is {a} plus {b}?|How much is {a}{p}{b}?|Calculate {a}{p}{b}.
+""")
+
 
 def greeting(v: Values) -> Turn:
     """Hello in both languages."""
@@ -127,39 +168,10 @@ def capital(v: Values) -> Turn:
     zh, capital_zh, en, capital_en = v.pick(words.CAPITALS)
     if v.language() == "zh":
         mark = v.pick(("？", "?", "", "。"))
-        pattern = v.pick(
-            (
-                "{}的首都是哪里",
-                "{}首都是哪里",
-                "{}的首都是什么",
-                "请问{}的首都是哪个城市",
-                "{}的首都在哪",
-                "{}的首都是",
-                "告诉我{}的首都",
-                "你知道{}的首都是哪里吗",
-                "{}的首都叫什么",
-                "哪个城市是{}的首都",
-                "{}首都",
-                "请告诉我{}的首都是哪座城市",
-                "你好，{}的首都是哪里",
-            )
-        )
+        pattern = v.pick(_CAPITAL_ZH)
         return say("capital", pattern.format(zh) + mark, f"问{zh}的首都。", f"{zh}的首都是{capital_zh}。")
     mark = v.pick(("?", "?", "", "."))
-    pattern = v.pick(
-        (
-            "What is the capital of {}",
-            "capital of {}",
-            "Tell me the capital of {}",
-            "Which city is the capital of {}",
-            "What's the capital of {}",
-            "what is the capital city of {}",
-            "Do you know the capital of {}",
-            "Name the capital of {}",
-            "The capital of {} is",
-            "Hi, what is the capital of {}",
-        )
-    )
+    pattern = v.pick(_CAPITAL_EN)
     answer = f"The capital of {en} is {capital_en}" + ("" if capital_en.endswith(".") else ".")
     return say("capital", pattern.format(en) + mark, f"Capital of {en}.", answer)
 
@@ -168,38 +180,9 @@ def dictionary(v: Values) -> Turn:
     """Single words between Chinese and English."""
     zh, en = v.pick(words.DICTIONARY)
     if v.chance(0.5):
-        pattern = v.pick(
-            (
-                "“{}”用英语怎么说？",
-                "{}用英语怎么说",
-                "{}的英文是什么？",
-                "把{}翻译成英文",
-                "翻译：{}",
-                "{}翻译成英语",
-                "“{}”的英文",
-                "{}的英语单词是什么",
-                "请把“{}”翻译成英文。",
-                "{}英文怎么写？",
-                "How do you say {} in English?",
-                "Translate {} into English.",
-            )
-        )
+        pattern = v.pick(_TO_ENGLISH)
         return say("dictionary", pattern.format(zh), f"{zh}的英文。", f"“{zh}”的英文是 {en}。")
-    pattern = v.pick(
-        (
-            "{}是什么意思？",
-            "{} 是什么意思",
-            "{} 用中文怎么说？",
-            "把 {} 翻译成中文",
-            "{} 的中文是什么？",
-            "翻译：{}",
-            "请把“{}”翻译成中文。",
-            "Translate {} into Chinese.",
-            "Translate '{}' to Chinese",
-            "How do you say {} in Chinese?",
-            "What is {} in Chinese?",
-        )
-    )
+    pattern = v.pick(_TO_CHINESE)
     return say("dictionary", pattern.format(en), f"{en} 的中文。", f"{en} 的中文是“{zh}”。")
 
 
@@ -219,58 +202,11 @@ def repeat(v: Values) -> Turn:
         )
     )
     if v.chance(0.1):
-        text = v.pick(
-            (
-                "hi",
-                "Hi",
-                "hello",
-                "this is a test",
-                "This is a test",
-                "你好",
-                "测试",
-                "test",
-                "ok",
-                "yes",
-                "pong",
-                "1",
-                "OK",
-            )
-        )
+        text = v.pick(_COMMON_REPEATS)
     if v.language() == "zh":
-        pattern = v.pick(
-            (
-                "请重复：{}",
-                "重复一遍：{}",
-                "跟我说：{}",
-                "复述：{}",
-                "请复述：{}",
-                "请原样输出：{}",
-                "请说“{}”",
-                "重复“{}”",
-                "只回复：{}",
-                "请照着念：{}",
-                "原样返回：{}",
-                "请回复“{}”",
-                "说：{}",
-            )
-        )
+        pattern = v.pick(_REPEAT_ZH)
         return say("repeat", pattern.format(text), "照原文重复。", text)
-    pattern = v.pick(
-        (
-            "Repeat: {}",
-            "Please repeat after me: {}",
-            "Say: {}",
-            "Echo: {}",
-            'Say "{}"',
-            "Repeat the following: {}",
-            "Reply with exactly: {}",
-            "Just reply {}",
-            "Please say: {}",
-            "Say {}",
-            "Repeat this: {}",
-            'Output exactly "{}"',
-        )
-    )
+    pattern = v.pick(_REPEAT_EN)
     if pattern == "Say {}" and v.chance(0.3):
         return say("repeat", pattern.format(text) + ".", "Repeat the text.", text)
     return say("repeat", pattern.format(text), "Repeat the text.", text)
@@ -281,32 +217,7 @@ def sums(v: Values) -> Turn:
     a, b = v.integer(0, 9), v.integer(0, 9)
     plus = v.pick(("+", " + "))
     if v.language() == "zh":
-        pattern = v.pick(
-            (
-                "{a}{p}{b}等于几",
-                "{a}{p}{b}等于几？",
-                "{a}{p}{b}等于多少？",
-                "{a}{p}{b}=？",
-                "计算{a}{p}{b}",
-                "{a}加{b}等于几？",
-                "请问{a}{p}{b}等于多少",
-                "{a}{p}{b}是多少？",
-                "帮我算一下{a}{p}{b}",
-                "你好，{a}{p}{b}等于几？",
-            )
-        )
+        pattern = v.pick(_SUMS_ZH)
         return say("sums", pattern.format(a=a, b=b, p=plus), "一位数加法。", f"{a}+{b}={a + b}。")
-    pattern = v.pick(
-        (
-            "What is {a}{p}{b}?",
-            "{a}{p}{b}=?",
-            "{a}{p}{b}",
-            "Compute {a}{p}{b}",
-            "What's {a} plus {b}?",
-            "{a}{p}{b} = ?",
-            "What is {a} plus {b}?",
-            "How much is {a}{p}{b}?",
-            "Calculate {a}{p}{b}.",
-        )
-    )
+    pattern = v.pick(_SUMS_EN)
     return say("sums", pattern.format(a=a, b=b, p=plus), "A one-digit sum.", f"{a}+{b}={a + b}.")

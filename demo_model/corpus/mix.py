@@ -26,13 +26,6 @@ _PLAIN: tuple[tuple[Callable[[Values], Turn], int], ...] = (
 )
 _PLAIN_TABLE = tuple(maker for maker, weight in _PLAIN for _ in range(weight))
 _SMALL_TALK = (chat.greeting, chat.identity, chat.courtesy, chat.capital, chat.repeat)
-    chat.greeting,
-    chat.identity,
-    chat.courtesy,
-    chat.capital,
-    chat.dictionary,
-    chat.repeat,
-)
 _ROUGH_ENDINGS = ("\n", " ", "  \n", "！！！", "!!", "😀", " 🙏", "~", "……", "\r\n", "。。。", "\u3000")
 _TOOL_WORDS = re.compile(
     r"查|搜|天气|几点|时间|翻译|新闻|多少|价|股|邮件|提醒|计算|音乐|歌|播放|票|酒店|餐|路|[0-9] ?[-+*/×÷]|search|weather|time|news|transl|mail|cost|"
@@ -57,7 +50,9 @@ def plain_turn(v: Values) -> Turn:
 def _given(v: Values) -> Turn:
     """An earlier turn whose answer somebody else wrote; there is nothing to learn from it."""
     language = v.language()
-    answer = ("。" if language == "zh" else ". ").join(fallback.clause(v, language) for _ in range(v.pick((1, 1, 2, 3))))
+    answer = ("。" if language == "zh" else ". ").join(
+        fallback.clause(v, language) for _ in range(v.pick((1, 1, 2, 3)))
+    )
     return Turn("given", fallback.fallback(v).user, Reply("", answer, learned=False))
 
 
@@ -71,7 +66,14 @@ def off_topic(v: Values) -> Turn:
 
 def drill(v: Values) -> Conversation:
     """Many small facts in a row: the cheapest way to see each of them often."""
-    makers = v.pick(((chat.sums,), (chat.sums,), (chat.capital, chat.dictionary), (chat.sums, chat.capital, chat.dictionary, chat.repeat)))
+    makers = v.pick(
+        (
+            (chat.sums,),
+            (chat.sums,),
+            (chat.capital, chat.dictionary),
+            (chat.sums, chat.capital, chat.dictionary, chat.repeat),
+        )
+    )
     return Conversation([v.pick(makers)(v) for _ in range(v.integer(4, 9))])
 
 

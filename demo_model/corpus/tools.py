@@ -9,12 +9,12 @@ from typing import Any
 
 from demo_model.corpus import tool_families as families
 from demo_model.corpus.dialogue import Call, Reply, Turn
-from demo_model.corpus.tool_families import Argument, Family
+from demo_model.corpus.tool_kinds import CONDITIONS, Argument, Family, generic_family
 from demo_model.corpus.values import Language, Values
 
 AFTER_REASONING = {"zh": "根据结果回答。", "en": "Answer from the result."}
 _DONE = {"zh": "已完成。", "en": "Done."}
-_OPTIONAL = (
+_OPTIONAL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("unit", {"type": "string", "enum": ["celsius", "fahrenheit"]}),
     ("unit", {"type": "string", "enum": ["c", "f"], "description": "Temperature unit"}),
     ("days", {"type": "integer", "description": "天数"}),
@@ -110,7 +110,7 @@ def offer(v: Values, count: int) -> list[Tool]:
     used: set[str] = set()
     while len(tools) < count:
         if v.chance(0.18) or not kinds:
-            tool = make_tool(v, families.generic_family(v))
+            tool = make_tool(v, generic_family(v))
         else:
             kind = kinds.pop()
             tool = make_tool(v, families.FAMILIES[kind])
@@ -126,9 +126,7 @@ def _weather(v: Values, language: Language, place: str) -> tuple[str, str]:
     """A weather report in one of many forms, and the sentence for it."""
     data = language if v.chance(0.85) else ("en" if language == "zh" else "zh")
     condition = (
-        v.pick(families.CONDITIONS[data])
-        if v.chance(0.9)
-        else (v.han(1, 3) if data == "zh" else v.pseudo_word())
+        v.pick(CONDITIONS[data]) if v.chance(0.9) else (v.han(1, 3) if data == "zh" else v.pseudo_word())
     )
     degrees = v.integer(-15, 42)
     written: Any = v.pick((degrees, degrees, str(degrees), f"{degrees}℃", f"{degrees}°C"))
@@ -201,9 +199,9 @@ def _generic(v: Values, language: Language) -> tuple[str, str]:
         lambda: v.place(language),
         lambda: v.person(language),
         lambda: v.integer(0, 9999),
-        lambda: v.clock(),
+        v.clock,
         lambda: v.code() + v.digits(1, 4),
-        lambda: v.date(),
+        v.date,
         lambda: v.han(2, 5) if language == "zh" else v.pseudo_words(1, 2),
     )
     count = v.pick((1, 1, 1, 2, 2, 3))

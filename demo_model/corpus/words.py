@@ -12,6 +12,11 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
+def bars(text: str) -> tuple[str, ...]:
+    """Parts between bars; a line break counts as a bar."""
+    return tuple(part.strip() for part in text.replace("\n", "|").split("|") if part.strip())
+
+
 def _gb2312_level_one() -> str:
     """The 3755 common Han characters, taken from the code table itself."""
     rows = (bytes([high, low]) for high in range(0xB0, 0xD8) for low in range(0xA1, 0xFF))
@@ -30,12 +35,10 @@ PLACES_ZH_HELD_OUT = _split("""
 景德镇 呼伦贝尔 张家界 敦煌 九江 连云港 牡丹江 秦皇岛 攀枝花 六盘水 西双版纳 齐齐哈尔 马鞍山 湖州 威海 赣州 荆州
 绵阳 曲靖 鄂尔多斯 吐鲁番 曲阜 黄山 镇江 邯郸 清迈 马德里 维也纳 旧金山 里斯本
 """)
-PLACES_EN = _split("""
-Paris London Berlin Rome Madrid Tokyo Beijing Shanghai Sydney Toronto Chicago Seattle Dallas Denver Austin Houston
-Miami Atlanta Vienna Prague Warsaw Athens Dublin Oslo Stockholm Helsinki Amsterdam Brussels Geneva Zurich Munich Hamburg
-Milan Venice Lisbon Barcelona Istanbul Cairo Nairobi Lagos Delhi Mumbai Bangkok Singapore Seoul Osaka Manila Jakarta
-Melbourne Auckland Vancouver Montreal Boston Lima Bogota Santiago Havana Dubai
-""") + (
+PLACES_EN = (
+    *_split(
+        """\nParis London Berlin Rome Madrid Tokyo Beijing Shanghai Sydney Toronto Chicago Seattle Dallas Denver Austin Houston\nMiami Atlanta Vienna Prague Warsaw Athens Dublin Oslo Stockholm Helsinki Amsterdam Brussels Geneva Zurich Munich Hamburg\nMilan Venice Lisbon Barcelona Istanbul Cairo Nairobi Lagos Delhi Mumbai Bangkok Singapore Seoul Osaka Manila Jakarta\nMelbourne Auckland Vancouver Montreal Boston Lima Bogota Santiago Havana Dubai\n"""
+    ),
     "New York",
     "San Francisco",
     "Los Angeles",
@@ -48,10 +51,16 @@ Melbourne Auckland Vancouver Montreal Boston Lima Bogota Santiago Havana Dubai
     "London, UK",
     "Rio de Janeiro",
 )
-PLACES_EN_HELD_OUT = _split("""
-Edinburgh Marseille Krakow Valencia Naples Portland Phoenix Nashville Calgary Perth Hanoi Kyoto Casablanca Tbilisi Riga
-Ljubljana Gothenburg Antwerp Bologna Sapporo Quito Accra Brisbane Sofia Tallinn
-""") + ("Cape Town", "Salt Lake City", "Kuala Lumpur", "Austin, TX", "Lyon, France")
+PLACES_EN_HELD_OUT = (
+    *_split(
+        """\nEdinburgh Marseille Krakow Valencia Naples Portland Phoenix Nashville Calgary Perth Hanoi Kyoto Casablanca Tbilisi Riga\nLjubljana Gothenburg Antwerp Bologna Sapporo Quito Accra Brisbane Sofia Tallinn\n"""
+    ),
+    "Cape Town",
+    "Salt Lake City",
+    "Kuala Lumpur",
+    "Austin, TX",
+    "Lyon, France",
+)
 
 SURNAMES_ZH = (
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶"

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 # The platform's clock face is UTC+8 wherever the server stands: ids sort with those of bigmodel.cn.
 _UTC_PLUS_8_S = 8 * 3600
+_ID_BYTES = 8
+# Drawn at once: a system call for each id would cost more than all the rest of it.
+_IDS_PER_DRAW = 32
 
 
 class IdSource:
@@ -26,6 +29,7 @@ class IdSource:
         self._random_bytes = random_bytes
         self._second = -1
         self._prefix = ""
+        self._endings: list[str] = []
 
     def request_id(self) -> str:
         """`yyyyMMddHHmmss` in UTC+8 and 16 hex digits: also the completion's id."""
@@ -34,7 +38,10 @@ class IdSource:
             # strftime costs more than all the rest, and a busy server asks thousands of times a second.
             self._prefix = time.strftime("%Y%m%d%H%M%S", time.gmtime(second + _UTC_PLUS_8_S))
             self._second = second
-        return self._prefix + self._random_bytes(8).hex()
+        if not self._endings:
+            drawn = self._random_bytes(_IDS_PER_DRAW * _ID_BYTES).hex(" ", _ID_BYTES)
+            self._endings = drawn.split(" ")[::-1]
+        return self._prefix + self._endings.pop()
 
     def tool_call_number(self) -> int:
         """A signed 63-bit number; the calls of one reply count up from it."""

@@ -3,8 +3,6 @@
 Owned by the event loop, so a check and its entry are one step: no two requests can take the last place.
 """
 
-from collections import Counter
-
 from openbigmodel.errors import ApiError
 
 # Asking again sooner would only meet the same crowd.
@@ -22,7 +20,8 @@ class InFlight:
         assert platform_limit > 0
         self._platform_limit = platform_limit
         self._account_limit = account_limit
-        self._by_account: Counter[tuple[str, str]] = Counter()
+        # A plain dict: a Counter's missing keys and deletions are calls into Python.
+        self._by_account: dict[tuple[str, str], int] = {}
         self.total = 0
 
     def enter(self, account_id: str, model_id: str, *, unlimited: bool = False) -> None:
@@ -30,7 +29,7 @@ class InFlight:
         if self.total >= self._platform_limit:
             raise ApiError("1305", retry_after_s=_OVERLOAD_RETRY_AFTER_S)
         key = (account_id, model_id)
-        held = self._by_account[key]
+        held = self._by_account.get(key, 0)
         if self._account_limit is not None and not unlimited and held >= self._account_limit:
             raise ApiError("1302")
         self._by_account[key] = held + 1
@@ -39,7 +38,7 @@ class InFlight:
     def leave(self, account_id: str, model_id: str) -> None:
         """Give the place back."""
         key = (account_id, model_id)
-        held = self._by_account[key]
+        held = self._by_account.get(key, 0)
         assert held > 0, "left more often than entered"
         assert self.total > 0
         if held == 1:

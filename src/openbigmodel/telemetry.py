@@ -1,16 +1,16 @@
 """What operators see: one log line a request, and metrics for Prometheus.
 
 Neither ever holds a secret or a word of a prompt or an answer: a record has no field for them.
-Both are on the path of every request, so a line is kept and written with its neighbours a moment later, and
-metrics are plain counters that are turned into Prometheus' form only when it asks.
+Both are on the path of every request, so a record is kept, and encoded and written with its neighbours a moment
+later; metrics are plain counters that are turned into Prometheus' form only when it asks.
 """
 
 import asyncio
 import sys
 import time
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import IO
 
 import msgspec
@@ -23,9 +23,10 @@ LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 _FLUSH_INTERVAL_S = 0.05
 # Lines kept in memory when the log's reader is slow or the disk is full; later ones are counted and dropped.
 _MAX_PENDING_LINES = 20_000
+_ENCODE = msgspec.json.Encoder().encode
 
 
-class RequestRecord(msgspec.Struct, omit_defaults=True):
+class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One finished request. Times are milliseconds; `code` is the GLM error code, empty when all went well."""
 
     time: str
@@ -56,7 +57,7 @@ class RequestLog:
     def __init__(self, out: IO[str] | None = None, *, as_json: bool | None = None) -> None:
         self._out = sys.stderr if out is None else out
         self._as_json = not self._out.isatty() if as_json is None else as_json
-        self._pending: list[str] = []
+        self._pending: list[RequestRecord] = []
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -65,41 +66,52 @@ class RequestLog:
         if len(self._pending) >= _MAX_PENDING_LINES:
             self._dropped += 1
             return
-        self._pending.append(msgspec.json.encode(record).decode() if self._as_json else _text_line(record))
+        self._pending.append(record)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_INTERVAL_S, self.flush)
 
     def event(self, message: str) -> None:
         """Note something that is no request: an engine's state, a start, a stop."""
-        if self._as_json:
-            line = msgspec.json.encode({"time": timestamp(time.time()), "event": message}).decode()
-        else:
-            line = f"{timestamp(time.time())[11:19]}  {message}"
-        self._pending.append(line)
         self.flush()
+        if self._as_json:
+            self._write_lines([_ENCODE({"time": timestamp(time.time()), "event": message}).decode()], 1)
+        else:
+            self._write_lines([f"{timestamp(time.time())[11:19]}  {message}"], 1)
 
     def flush(self) -> None:
         """Write what is pending. A log that cannot be written must not stop the platform."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lines, self._pending = self._pending, []
-        if self._dropped:
-            lines.append(msgspec.json.encode({"event": f"{self._dropped} log lines dropped"}).decode())
-            self._dropped = 0
-        if not lines:
-            return
+        records, self._pending = self._pending, []
+        if self._as_json:
+            lines = [_ENCODE(record).decode() for record in records]
+        else:
+            lines = [_text_line(record) for record in records]
+        dropped, self._dropped = self._dropped, 0
+        if dropped:
+            lines.append(_ENCODE({"event": f"{dropped} log lines dropped"}).decode())
+        if lines:
+            self._write_lines(lines, len(records) + dropped)
+
+    def _write_lines(self, lines: list[str], worth: int) -> None:
         try:
             self._out.write("\n".join(lines) + "\n")
             self._out.flush()
         except (OSError, ValueError):
-            self._dropped += len(lines)
+            self._dropped += worth
 
 
 def timestamp(unix_s: float) -> str:
     """RFC 3339 in UTC with milliseconds."""
     whole = int(unix_s)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((unix_s - whole) * 1000):03d}Z"
+    return f"{_second(whole)}.{int((unix_s - whole) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(unix_s: int) -> str:
+    # strftime costs ten times the rest of a timestamp, and a busy second asks thousands of times.
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s))
 
 
 def _text_line(record: RequestRecord) -> str:
@@ -136,16 +148,26 @@ class _Histogram:
         self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self.total_s = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        self.total_s += seconds
-
     def buckets(self) -> list[tuple[str, float]]:
         result, cumulative = [], 0
         for bound, count in zip((*map(str, LATENCY_BUCKETS_S), "+Inf"), self.counts, strict=True):
             cumulative += count
             result.append((bound, float(cumulative)))
         return result
+
+
+class _Totals:
+    """What one model on one engine has done: a request finds it with one look-up and then only adds."""
+
+    __slots__ = ("cached", "completion", "duration", "first_token", "prompt", "reasoning")
+
+    def __init__(self) -> None:
+        self.duration = _Histogram()
+        self.first_token = _Histogram()
+        self.prompt = 0
+        self.cached = 0
+        self.completion = 0
+        self.reasoning = 0
 
 
 class Metrics(Collector):
@@ -156,10 +178,9 @@ class Metrics(Collector):
     """
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, str, str, str]] = Counter()
-        self._tokens: Counter[tuple[str, str, str]] = Counter()
-        self._duration: dict[tuple[str, str], _Histogram] = {}
-        self._first_token: dict[tuple[str, str], _Histogram] = {}
+        # By model, engine, HTTP status and GLM code.
+        self._requests: dict[tuple[str, str, int, str], int] = {}
+        self._totals: dict[tuple[str, str], _Totals] = {}
         self._gauges: list[Callable[[], Metric]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -167,20 +188,22 @@ class Metrics(Collector):
     def count(self, record: RequestRecord, model: str) -> None:
         """Count one finished request under the label `model`."""
         engine = record.engine
-        self._requests[model, engine, str(record.status), record.code] += 1
-        key = (model, engine)
-        duration = self._duration.get(key)
-        if duration is None:
-            duration = self._duration[key] = _Histogram()
-            self._first_token[key] = _Histogram()
-        duration.add(record.duration_ms / 1000)
+        request = (model, engine, record.status, record.code)
+        self._requests[request] = self._requests.get(request, 0) + 1
+        totals = self._totals.get((model, engine))
+        if totals is None:
+            totals = self._totals[model, engine] = _Totals()
+        seconds = record.duration_ms / 1000
+        totals.duration.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        totals.duration.total_s += seconds
         if record.first_token_ms is not None:
-            self._first_token[key].add(record.first_token_ms / 1000)
-        if record.prompt_tokens or record.completion_tokens:
-            self._tokens[model, engine, "prompt"] += record.prompt_tokens
-            self._tokens[model, engine, "cached"] += record.cached_tokens
-            self._tokens[model, engine, "completion"] += record.completion_tokens
-            self._tokens[model, engine, "reasoning"] += record.reasoning_tokens
+            seconds = record.first_token_ms / 1000
+            totals.first_token.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+            totals.first_token.total_s += seconds
+        totals.prompt += record.prompt_tokens
+        totals.cached += record.cached_tokens
+        totals.completion += record.completion_tokens
+        totals.reasoning += record.reasoning_tokens
 
     def add_gauge(
         self, name: str, text: str, labels: list[str], read: Callable[[], dict[tuple[str, ...], float]]
@@ -200,29 +223,31 @@ class Metrics(Collector):
         requests = CounterMetricFamily(
             "bigmodel_requests", "Finished requests.", labels=["model", "engine", "status", "code"]
         )
-        for labels, count in self._requests.items():
-            requests.add_metric(list(labels), count)
+        for (model, engine, status, code), count in self._requests.items():
+            requests.add_metric([model, engine, str(status), code], count)
         yield requests
         tokens = CounterMetricFamily("bigmodel_tokens", "Tokens by kind.", labels=["model", "engine", "kind"])
-        for token_labels, count in self._tokens.items():
-            tokens.add_metric(list(token_labels), count)
+        for labels, totals in self._totals.items():
+            if not totals.prompt and not totals.completion:
+                continue
+            for kind in ("prompt", "cached", "completion", "reasoning"):
+                tokens.add_metric([*labels, kind], getattr(totals, kind))
         yield tokens
-        for name, text, histograms in (
-            (
-                "bigmodel_request_duration_seconds",
-                "From the request's head to its last byte.",
-                self._duration,
-            ),
-            (
-                "bigmodel_first_token_seconds",
-                "From the request's head to the first token.",
-                self._first_token,
-            ),
-        ):
-            family = HistogramMetricFamily(name, text, labels=["model", "engine"])
-            for key, histogram in histograms.items():
-                family.add_metric(list(key), histogram.buckets(), histogram.total_s)
-            yield family
+        durations = HistogramMetricFamily(
+            "bigmodel_request_duration_seconds",
+            "From the request's head to its last byte.",
+            labels=["model", "engine"],
+        )
+        first_tokens = HistogramMetricFamily(
+            "bigmodel_first_token_seconds",
+            "From the request's head to the first token.",
+            labels=["model", "engine"],
+        )
+        for labels, totals in self._totals.items():
+            durations.add_metric(list(labels), totals.duration.buckets(), totals.duration.total_s)
+            first_tokens.add_metric(list(labels), totals.first_token.buckets(), totals.first_token.total_s)
+        yield durations
+        yield first_tokens
         for gauge in self._gauges:
             yield gauge()
 

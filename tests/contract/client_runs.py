@@ -49,7 +49,7 @@ class World:
     slow_key: str
 
 
-class Raised(AssertionError):
+class ScenarioError(AssertionError):
     """A scenario that should have gone well raised."""
 
 
@@ -61,14 +61,11 @@ class ClientRun:
         self._outcomes = outcomes
         self._log = log
 
-    def __contains__(self, scenario: str) -> bool:
-        return scenario in self._outcomes
-
     def value(self, scenario: str) -> Any:
-        """What a scenario gave. Raises Raised."""
+        """What a scenario gave. Raises ScenarioError."""
         outcome = self._outcomes[scenario]
         if "raised" in outcome:
-            raise Raised(f"{self.kind.name} {scenario}: {outcome['raised']}")
+            raise ScenarioError(f"{self.kind.name} {scenario}: {outcome['raised']}")
         return outcome["value"]
 
     def raised(self, scenario: str) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def _mark_name(kind: ClientKind) -> str:
 
 
 def run_client(kind: ClientKind, server: LiveServer, slow: LiveServer) -> ClientRun:
-    """Play all scenarios of a client. Raises NodeMissing."""
+    """Play all scenarios of a client. Raises NodeMissingError."""
     world = _world(server, slow)
     base_url = server.root + kind.base_url
     process = subprocess.run(

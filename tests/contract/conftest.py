@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.contract.client_runs import ClientKind, ClientRun, run_client
-from tests.contract.environments import NodeMissing
+from tests.contract.environments import NodeMissingError
 from tests.contract.live_server import LiveServer
 from tests.contract.scripted_engine import ScriptedEngine
 
@@ -19,6 +19,11 @@ base_url = "{base_url}"
 
 [[models]]
 id = "glm-4.6"
+engine = "scripted"
+target = "whatever"
+
+[[models]]
+id = "glm-5.2"
 engine = "scripted"
 target = "whatever"
 """
@@ -65,7 +70,7 @@ def run_of(server: LiveServer, scripted: LiveServer) -> Callable[[ClientKind], C
     def run_or_skip(kind: ClientKind) -> ClientRun:
         try:
             return run(kind)
-        except NodeMissing as missing:
+        except NodeMissingError as missing:
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(f"{missing}: {kind.name} cannot run")

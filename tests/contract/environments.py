@@ -17,12 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv-contract"
 PYTHON_ENVIRONMENTS = ("zai", "zhipuai", "openai-langchain")
+NODE_MAJOR_MIN = 20
 NODE_SOURCES = Path(__file__).parent / "node"
 STAMP = ".installed"
 
 
-class NodeMissing(RuntimeError):
-    """No Node.js or no npm on this machine."""
+class NodeMissingError(RuntimeError):
+    """No Node.js or no npm on this machine, or one that the clients are too new for."""
 
 
 def python_of(name: str) -> Path:
@@ -44,10 +45,10 @@ _PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input")
 
 
 def node_folder() -> Path:
-    """The folder whose `node_modules` holds the Node clients. Raises NodeMissing."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        raise NodeMissing("Node.js with npm is not installed")
+    """The folder whose `node_modules` holds the Node clients. Raises NodeMissingError."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None or _node_major(node) < NODE_MAJOR_MIN:
+        raise NodeMissingError(f"Node.js {NODE_MAJOR_MIN} or newer with npm is not installed")
     sources = [NODE_SOURCES / name for name in ("package.json", "package-lock.json")]
     folder = FOLDER / "node"
     with _locked():
@@ -60,6 +61,11 @@ def node_folder() -> Path:
             _run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", cwd=folder)
             (folder / STAMP).write_text(digest)
     return folder
+
+
+def _node_major(node: str) -> int:
+    said = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
+    return int(said.removeprefix("v").split(".")[0])
 
 
 def _digest(*files: Path) -> str:
@@ -94,7 +100,7 @@ def prepare_all() -> None:
         python_of(name)
     try:
         node_folder()
-    except NodeMissing as error:
+    except NodeMissingError as error:
         if os.environ.get("CI") == "true":
             raise
         sys.stderr.write(f"{error}: the tests of Node clients will be skipped.\n")

@@ -111,6 +111,13 @@ class LiveServer:
         )
         return found
 
+    def logged_after(self, count: int, matches: Callable[[LogLine], bool]) -> LogLine:
+        """The first line that matches after `count` others, waited for; a line is out within 50 ms."""
+        found: LogLine = self._wait(
+            lambda: next((line for line in self._log[count:] if matches(line)), None), time.monotonic() + 2
+        )
+        return found
+
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self._process.terminate()

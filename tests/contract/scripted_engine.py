@@ -1,146 +1,115 @@
-"""An engine that does what the last message tells it: for answers that no demo model can be made to give.
+"""The scripted engine of the package, in a thread of its own, told what to do by the last message of a request.
 
-    count       a number each 20 ms until the caller leaves; `left` then tells when
-    separators  text with U+2028, U+2029 and U+0085 in it
-    calls       reasoning, content and two tool calls, the arguments in fragments
-    die         two words, then the connection is cut
-    busy, broken, too long      429, 500, 400 for the length of the prompt
+count       a number each 20 ms until the caller leaves
+separators  text with U+2028, U+2029 and U+0085 in it
+calls       reasoning and content in one delta, then two tool calls
+die         two words, then the connection is cut
+busy, broken, too long      429, 500, 400 for the length of the prompt
+anything else               one word
 """
 
+import asyncio
+import itertools
 import json
-import queue
 import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 
+from openbigmodel.engines.fake import FakeEngine, FakeRequest
+from openbigmodel.engines.fake_script import DONE, Close, End, Head, Reply, Sleep, Step, error_answer, event
+
+T = TypeVar("T")
 SEPARATORS = "一\u2028二\u2029三\u0085四\u000b五\u001e六"
-ERRORS = {
-    "busy": (429, {"error": {"message": "queue is full"}}),
-    "broken": (500, {"error": {"message": "out of memory"}}),
-    "too long": (400, {"error": {"message": "This model's maximum context length is 10 tokens"}}),
-}
-Delta = dict[str, Any]
+START_TIMEOUT_S = 10.0
+
+
+def _text(request: FakeRequest) -> str:
+    return str(request.json["messages"][-1]["content"])
+
+
+def _count() -> Iterable[Step]:
+    yield Head()
+    for number in itertools.count():
+        yield from Reply(content=(f"{number} ",)).events()
+        yield Sleep(0.02)
+
+
+def _calls() -> list[Step]:
+    # What some engines send, and what no caller may see.
+    both = {"reasoning_content": "two cities", "content": "I look. "}
+    calls = Reply(
+        content=(),
+        calls=(("get_weather", ('{"city": "北', '京"}')), ("get_time", ())),
+        finish_reason="tool_calls",
+    )
+    return [
+        Head(),
+        event({"choices": [{"index": 0, "delta": both}]}),
+        *calls.events(),
+        *calls.finish(),
+        DONE,
+        End(),
+    ]
+
+
+def _separators() -> list[Step]:
+    arguments = json.dumps({"text": SEPARATORS}, ensure_ascii=False)
+    reply = Reply(
+        reasoning=(SEPARATORS,),
+        content=(SEPARATORS,),
+        calls=(("note", (arguments,)),),
+        finish_reason="tool_calls",
+    )
+    return reply.stream()
+
+
+def _script(request: FakeRequest) -> Iterable[Step]:
+    match _text(request):
+        case "count":
+            return _count()
+        case "separators":
+            return _separators()
+        case "calls":
+            return _calls()
+        case "die":
+            return [Head(), *Reply(content=("half ", "an answer")).events(), Close()]
+        case "busy":
+            return error_answer(429, "queue is full")
+        case "broken":
+            return error_answer(500, "out of memory")
+        case "too long":
+            return error_answer(400, "This model's maximum context length is 10 tokens")
+        case _:
+            reply = Reply(content=("fine",))
+            return reply.stream() if request.json["stream"] else reply.body()
+
+
+class _Engine(FakeEngine):
+    def script_for(self, request: FakeRequest) -> Iterable[Step]:
+        return _script(request)
 
 
 class ScriptedEngine:
-    """`asked` holds the text of each request, `left` the time at which a caller was seen to be gone."""
+    """`base_url` is where it answers. Its clock is that of `time.time`, which clients in other processes have too."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.left: queue.Queue[float] = queue.Queue()
-        engine = self
-
-        class Handler(_Handler):
-            scripted = engine
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self._engine = _Engine(now_s=time.time)
+        self._wait(self._engine.start())
+        self.base_url = self._engine.endpoint.url
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_TIMEOUT_S)
+
+    def requests(self, text: str) -> list[FakeRequest]:
+        """Those whose last message was this, in order."""
+        return [request for request in list(self._engine.requests) if _text(request) == text]
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    scripted: ScriptedEngine
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
-        """Say nothing."""
-
-    def do_POST(self) -> None:  # noqa: N802  the name is the base class's
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        text = request["messages"][-1]["content"]
-        self.scripted.asked.append(text)
-        if text in ERRORS:
-            status, body = ERRORS[text]
-            self._whole(status, body)
-        elif request["stream"]:
-            self._stream(text)
-        else:
-            self._whole(200, _body(text))
-
-    def _whole(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _stream(self, text: str) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.close_connection = True
-        try:
-            for delta in _deltas(text):
-                self._event({"choices": [{"index": 0, "delta": delta}]})
-            if text == "die":
-                return
-            reason = "tool_calls" if text == "calls" else "stop"
-            self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-            usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
-            self._event({"choices": [], "usage": usage})
-            self.wfile.write(b"data: [DONE]\n\n")
-        except OSError:
-            self.scripted.left.put(time.time())
-
-    def _event(self, event: object) -> None:
-        # ensure_ascii is off: separators reach the platform raw.
-        self.wfile.write(b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n")
-
-
-def _call(index: int, name: str | None, arguments: str) -> Delta:
-    call: dict[str, Any] = {"index": index, "function": {"arguments": arguments}}
-    if name:
-        call |= {"id": f"engine-{index}", "type": "function"}
-        call["function"]["name"] = name
-    return {"tool_calls": [call]}
-
-
-def _deltas(text: str) -> Iterator[Delta]:
-    if text == "count":
-        for number in range(3000):
-            yield {"content": f"{number} "}
-            time.sleep(0.02)
-    elif text == "separators":
-        yield {"reasoning_content": SEPARATORS}
-        yield {"content": SEPARATORS}
-        yield _call(0, "note", json.dumps({"text": SEPARATORS}, ensure_ascii=False))
-    elif text == "calls":
-        # One delta with both: what some engines send, and what no caller may see.
-        yield {"reasoning_content": "two cities", "content": "I look. "}
-        yield _call(0, "get_weather", "")
-        yield _call(0, None, '{"city": "北')
-        yield _call(0, None, '京"}')
-        yield _call(1, "get_time", "")
-    else:
-        yield {"content": "half "}
-        yield {"content": "an answer"}
-
-
-def _body(text: str) -> dict[str, Any]:
-    """The same answer in one piece."""
-    message: dict[str, Any] = {"role": "assistant", "content": ""}
-    calls: list[dict[str, Any]] = []
-    for delta in _deltas(text):
-        message["content"] += delta.get("content", "")
-        if "reasoning_content" in delta:
-            message["reasoning_content"] = delta["reasoning_content"]
-        for call in delta.get("tool_calls", ()):
-            if call["index"] == len(calls):
-                calls.append({"id": call["id"], "type": "function", "function": {"name": call["function"]["name"], "arguments": ""}})
-            calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
-    if calls:
-        message["tool_calls"] = calls
-    return {
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8},
-    }
+        self._wait(self._engine.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(START_TIMEOUT_S)
+        self._loop.close()

@@ -45,7 +45,9 @@ def curl() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         pytest.skip("curl is not installed")
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(arguments, check=False, capture_output=True, text=True, encoding="utf-8", timeout=60)
+        return subprocess.run(
+            arguments, check=False, capture_output=True, text=True, encoding="utf-8", timeout=60
+        )
 
     return run
 

@@ -190,6 +190,41 @@ def test_a_client_that_leaves_frees_its_slot() -> None:
     asyncio.run(main())
 
 
+async def reads_for_ever(client: httpx.AsyncClient) -> None:
+    async with client.stream("POST", "/completion", json={**ENDLESS, "id_slot": 0}) as stream:
+        async for _ in stream.aiter_lines():
+            pass
+
+
+def test_a_client_that_leaves_while_its_prompt_is_read_frees_its_slot() -> None:
+    """Needs `return_progress`, as soon as anybody else is served: the library looks whether a reader is still there
+    when it has something for that reader, or when for a whole second it had nothing for anybody."""
+    prompt = {
+        "prompt": "你好吗天气" * 700,
+        "n_predict": 4,
+        "stream": True,
+        "return_progress": True,
+        "id_slot": 1,
+    }
+
+    async def main() -> None:
+        spec = LlamaCppSpec(path=DEMO, context_tokens=4096, slots=2)
+        async with running(spec) as engine, client_of(engine) as client:
+            other = asyncio.create_task(reads_for_ever(client))
+            async with client.stream("POST", "/completion", json=prompt) as stream:
+                lines = stream.aiter_lines()
+                first = json.loads((await anext(lines)).removeprefix("data: "))
+                assert first["prompt_progress"]["processed"] < first["prompt_progress"]["total"] / 10
+            left = time.monotonic()
+            while (await client.get("/slots")).json()[1]["is_processing"]:
+                assert time.monotonic() - left < 1
+                await asyncio.sleep(0.05)
+            other.cancel()
+            await asyncio.wait({other})
+
+    asyncio.run(main())
+
+
 def test_health_is_answered_while_many_wait() -> None:
     """The library starts too few threads when many requests arrive at once; then a busy worker looked hung."""
 

@@ -202,6 +202,37 @@ def test_a_token_has_a_greatest_length() -> None:
         read_jwt("é" * (JWT_BYTES_MAX + 1))
 
 
+@pytest.mark.parametrize(
+    ("header", "claim", "reason"),
+    [
+        (b"{}", b"1", "no alg"),
+        (b'{"alg":"HS256","kid":"1"}', b"1", "not plain HS256"),
+        (b'{"alg":"HS256","alg":"HS256"}', b"1", "a name occurs twice"),
+        (b'{"alg":"HS256"}', b'{"a":1,"a":1}', "a name occurs twice"),
+        (b'{"alg":"HS256"}', b"NaN", "NaN is not JSON"),
+        (b'{"alg":"HS256"}', b'"\\ud800"', "not JSON"),
+        (b'{"alg":"HS256"}', b'"\xff"', "not UTF-8"),
+        (b'{"alg":"HS256"}', b"[" * 64 + b"]" * 64, "nested too deep"),
+        (b'["HS256"]', b"1", "not a JSON object"),
+    ],
+)
+def test_a_refusal_has_a_reason(header: bytes, claim: bytes, reason: str) -> None:
+    payload = json.dumps(WORLD.claims()).encode()[:-1] + b',"x":' + claim + b"}"
+    with pytest.raises(CredentialError, match=reason):
+        read_jwt(sign(header, payload, KEY.secret))
+
+
+def test_base64url_has_one_spelling() -> None:
+    signed, _, signature = WORLD.token().rpartition(".")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    other = alphabet[alphabet.index(signature[-1]) + 1]
+    with pytest.raises(CredentialError, match="not canonical base64url"):
+        read_jwt(f"{signed}.{signature[:-1]}{other}")
+    # No number of bytes takes five characters.
+    with pytest.raises(CredentialError, match="not base64url"):
+        read_jwt(f"AAAAA.{signed.partition('.')[2]}.{signature}")
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

@@ -7,40 +7,41 @@ query is first needed.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 _NAME_LINE = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def parse_queries(text: str) -> dict[str, str]:
-    """Splits one file's text into queries by name. Raises ValueError for a file that breaks the rule."""
+def parse_queries(*texts: str) -> dict[str, str]:
+    """Splits the texts of files into queries by name. Raises ValueError for a file that breaks the rule."""
+    queries: dict[str, str] = {}
+    for text in texts:
+        for name, query in _parse_file(text):
+            if name in queries:
+                raise ValueError(f"two queries are named {name}")
+            queries[name] = query
+    return queries
+
+
+def _parse_file(text: str) -> Iterator[tuple[str, str]]:
     before, *parts = _NAME_LINE.split(text)
     if before.strip():
         raise ValueError(f"SQL before the first name: {before.strip()[:40]!r}")
-    queries: dict[str, str] = {}
     for name, part in zip(parts[::2], parts[1::2], strict=True):
         comment, _, query = part.strip().partition("\n")
         if not comment.startswith("-- ") or not query.strip():
             raise ValueError(f"query {name} needs one line of comment, then SQL")
         if ";" in query:
             raise ValueError(f"query {name} is more than one statement")
-        if name in queries:
-            raise ValueError(f"two queries are named {name}")
-        queries[name] = query.strip()
-    return queries
+        yield name, query.strip()
 
 
 def _load() -> dict[str, str]:
-    queries: dict[str, str] = {}
-    for file in (resources.files(__package__) / "sql").iterdir():
-        if not file.name.endswith(".sql"):
-            continue
-        for name, query in parse_queries(file.read_text("utf-8")).items():
-            if name in queries:
-                raise ValueError(f"two queries are named {name}")
-            queries[name] = query
-    return queries
+    folder = resources.files(__package__) / "sql"
+    return parse_queries(
+        *(file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".sql"))
+    )
 
 
 QUERIES: Mapping[str, str] = _load()

@@ -14,6 +14,7 @@ import logging
 import math
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
@@ -21,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openbigmodel.edge.asgi import AsgiTransport, Reading
 from openbigmodel.edge.body import ChunkedBody, CountedBody, body_too_large
-from openbigmodel.edge.head import RequestHead, accept_language, read_head
+from openbigmodel.edge.head import RepeatedHead, RequestHead, accept_language, read_head, repeated
 from openbigmodel.edge.server import BACKLOG, Edge
 from openbigmodel.edge.sink import CONTINUE, Answer, Exchange, HotRoute, refusal_bytes
 from openbigmodel.errors import ApiError, language_of
@@ -56,6 +57,8 @@ def uvicorn_config(edge: Edge, app: Any, **options: Any) -> uvicorn.Config:
 class EdgeProtocol(HttpToolsProtocol):
     """The server's side of one connection, for uvicorn's Server."""
 
+    send: Callable[[bytes], None]  # to the socket; see sink.Connection
+
     def __init__(self, *args: Any, edge: Edge, **options: Any) -> None:
         super().__init__(*args, **options)
         self.parser = None  # type: ignore[assignment]  # a Reading takes its place
@@ -68,6 +71,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._advancing = False
         # the request under way
         self._head: RequestHead | None = None
+        self._earlier: RepeatedHead | None = None
         self._body: CountedBody | ChunkedBody | None = None
         self._body_progress = 0
         self._asgi = False  # uvicorn serves it
@@ -90,6 +94,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES)
         self._socket = transport
+        self.send = transport.write
         self.transport = AsgiTransport(self, transport)
         self._edge.add(self, self.loop)
         surplus = self._edge.connection_count - self._limits.connections_max
@@ -197,9 +202,6 @@ class EdgeProtocol(HttpToolsProtocol):
 
     # --- for the answer (sink.Connection)
 
-    def send(self, data: bytes) -> None:
-        self._socket.write(data)
-
     def date_line(self) -> bytes:
         return self._edge.date_line
 
@@ -224,8 +226,13 @@ class EdgeProtocol(HttpToolsProtocol):
         """Read on as far as the buffer and the answer under way allow."""
         self._advancing = True
         try:
-            while self._buffer and self._read():
-                pass
+            while self._buffer:
+                if self._phase == _BODY:
+                    if not self._read_body():
+                        break
+                # A client that doesn't take its answers gets no further ones.
+                elif self._phase != _HEAD or self._write_paused or not self._read_head():
+                    break
         except ApiError as error:
             self._refuse(error)
         finally:
@@ -234,18 +241,17 @@ class EdgeProtocol(HttpToolsProtocol):
             return  # for a body, uvicorn says when to read
         if len(self._buffer) > _READ_AHEAD_BYTES:
             self.flow.pause_reading()
-        else:
+        elif self.flow.read_paused:
             self.flow.resume_reading()
 
-    def _read(self) -> bool:
-        """Read the next part; False when that needs more bytes, or the end of the answer under way."""
-        if self._phase == _BODY:
-            return self._read_body()
-        # A client that doesn't take its answers gets no further ones.
-        return self._phase == _HEAD and not self._write_paused and self._read_head()
-
     def _read_head(self) -> bool:
-        found = read_head(self._buffer, self._searched)
+        """Read a head, and the whole request if it is all here; False when that needs more bytes."""
+        buffer, earlier = self._buffer, self._earlier
+        found = earlier.read(buffer) if earlier is not None else None
+        if found is None:
+            found = read_head(buffer, self._searched)
+            if found is not None:
+                self._earlier = repeated(found[0], buffer[: found[1]])
         if found is None:
             if not self._searched:
                 self.deadline = self._edge.now + self._limits.head_s
@@ -255,7 +261,6 @@ class EdgeProtocol(HttpToolsProtocol):
             return False
         head, end = found
         self._head = head
-        self._buffer = self._buffer[end:]
         self._searched = 0
         self._phase = _BODY
         route = self._edge.hot_routes.get(head.path) if head.method == b"POST" else None
@@ -263,13 +268,15 @@ class EdgeProtocol(HttpToolsProtocol):
         size = head.content_length or 0
         if size > limit:
             raise body_too_large(limit)
-        if route is not None and not head.chunked and len(self._buffer) >= size:
+        if route is not None and not head.chunked and len(buffer) >= end + size:
             # The common case: all of it is here.
-            body, self._buffer = self._buffer[:size], self._buffer[size:]
+            self._buffer = buffer[end + size :]
+            body = buffer[end : end + size]
             self._phase = _ANSWER
             if self._accept_hot(route, head):
                 self._run_hot(route, head, body)
             return True
+        self._buffer = buffer[end:]
         self._body = ChunkedBody(limit) if head.chunked else CountedBody(size)
         self._body_progress = 0
         if route is None:
@@ -344,7 +351,10 @@ class EdgeProtocol(HttpToolsProtocol):
         answer = self._answer
         assert answer is not None
         accepted, self._accepted, self._route = self._accepted, None, None
-        self._set_deadline()
+        if self._write_paused:
+            self._set_deadline()
+        else:
+            self.deadline = math.inf  # the engine's time is the route's business
         try:
             exchange = route.run(accepted, head, body, answer)
             assert exchange is not None or answer.ended, "run either answers or goes on"

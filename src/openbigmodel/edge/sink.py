@@ -5,6 +5,7 @@ edge's sink for one request; a finished answer can't touch the connection again,
 never ends up in the reply to the next.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -70,8 +71,9 @@ class HotRoute(Protocol):
 class Connection(Protocol):
     """What an answer needs of its connection."""
 
-    def send(self, data: bytes) -> None:
-        """Hand bytes to the transport."""
+    @property
+    def send(self) -> Callable[[bytes], None]:
+        """Hands bytes to the transport."""
 
     def answer_ended(self, keep_alive: bool) -> None:
         """The answer is complete."""
@@ -118,12 +120,13 @@ class Answer:
         assert self._state == _FRESH, "answered twice"
         assert status not in _BODILESS, "a status without a body can't be framed here"
         self._state = _ENDED
-        self._keep_alive = self._keep_alive and connection.may_stay()
+        keep_alive = self._keep_alive = self._keep_alive and connection.may_stay()
+        persistence = b"" if keep_alive and self._http_minor else self._persistence()
         connection.send(
             b"%b%bcontent-length: %d\r\n%b%b\r\n%b"
-            % (_STATUS_LINES[status], connection.date_line(), len(body), self._persistence(), headers, body)
+            % (_STATUS_LINES[status], connection.date_line(), len(body), persistence, headers, body)
         )
-        connection.answer_ended(self._keep_alive)
+        connection.answer_ended(keep_alive)
 
     def start(self, headers: bytes) -> None:
         connection = self._connection

@@ -109,6 +109,9 @@ def to_openai(
         body.stream_options = _INCLUDE_USAGE
         if profile.counts_in_chunks:
             body.timings_per_token = True
+            # llama-server notices that its reader has left when it has something to tell: so it reports on long
+            # prompts too, and a slot is free within 0.3 s instead of after the whole prompt (docs/engine-notes.md).
+            body.return_progress = True
     _add_template_arguments(body, generation, profile)
     return _ENCODE(body)
 

@@ -34,6 +34,7 @@ from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
 JSON = b"application/json; charset=UTF-8"
 EVENT_STREAM = b"text/event-stream;charset=UTF-8"
+_NOTHING_USED = Usage()
 
 # An engine that says nothing for so long is taken for dead. Prompts of a million tokens take minutes to read.
 FIRST_TOKEN_TIMEOUT_S = 600.0
@@ -44,6 +45,9 @@ MAX_ENGINE_BODY_BYTES = 64 * 1024 * 1024
 # A model's file that is still being downloaded takes minutes.
 _ENGINE_AWAY_RETRY_AFTER_S = 30
 _MAX_ERROR_BODY_BYTES = 64 * 1024
+
+# In the usage line, where an answer has its finish reason.
+_CLIENT_LEFT = "client_left"
 
 
 class Sink(Protocol):
@@ -115,6 +119,9 @@ class Pipeline:
         except ApiError as error:
             exchange.refuse(error)
             return None
+        except Exception:  # a fault of ours, which the door answers
+            exchange.give_up()
+            raise
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
         return exchange
@@ -143,9 +150,12 @@ class ChatExchange:
         "_detail",
         "_engine_status",
         "_engine_streams",
+        "_error",
+        "_finish_reason",
         "_first_token_s",
         "_heard_s",
         "_id",
+        "_last",
         "_over",
         "_paused",
         "_pipeline",
@@ -157,6 +167,7 @@ class ChatExchange:
         "_started_s",
         "_stream_open",
         "_streaming",
+        "_usage",
         "_writer",
     )
 
@@ -183,6 +194,11 @@ class ChatExchange:
         self._size = 0
         self._body_parts: list[bytes] = []
         self._detail = ""
+        # How it ends: either an error, or the last of the answer.
+        self._error: ApiError | None = None
+        self._last = b""
+        self._finish_reason = ""
+        self._usage = _NOTHING_USED
 
     # admit and route
 
@@ -311,146 +327,150 @@ class ChatExchange:
 
     def _finish(self, ready: bytes, *, died: bool = False) -> None:
         """The engine will say no more. A death before the caller has seen anything is an ordinary error."""
-        if died or not self._reader.ended_well():
-            if not self._stream_open and not (self._streaming and self._reader.produced):
+        reader = self._reader
+        if died or not reader.ended_well():
+            if not self._stream_open and not (self._streaming and reader.produced):
                 self._detail = self._detail or "the engine ended its answer without a finish reason"
                 self._settle_refused(ApiError("1234", error_id=self._id))
                 return
-            finish_reason = "network_error"
+            self._finish_reason = "network_error"
         else:
-            assert self._reader.finish_reason is not None
-            finish_reason = self._reader.finish_reason
-        usage = self._reader.usage()
-        last = ready + self._writer.finish(finish_reason, usage)
-        self._settle(usage, finish_reason, lambda failed: self._deliver(last, usage, finish_reason, failed=failed))
+            assert reader.finish_reason is not None
+            self._finish_reason = reader.finish_reason
+        self._usage = reader.usage()
+        self._last = ready + self._writer.finish(self._finish_reason, self._usage)
+        self._settle()
 
     def _settle_refused(self, error: ApiError) -> None:
         """Nothing was delivered: the usage line says so, and the caller gets an error."""
-        self._settle(Usage(), "", lambda _failed: self._answer_error(error), code=error.code)
+        self._error = error
+        self._settle()
 
     def client_left(self) -> None:
         """The client is gone: stop the engine, keep what it produced on record."""
         if self._over:
             return
-        usage = self._reader.usage()
-        self._settle(
-            usage,
-            "client_left",
-            lambda _failed: self._record(200 if self._stream_open else 499, usage, client_left=True),
-        )
+        self._usage = self._reader.usage()
+        self._finish_reason = _CLIENT_LEFT
+        self._settle()
 
-    def _settle(
-        self, usage: Usage, finish_reason: str, then: Callable[[bool], None], code: str = ""
-    ) -> None:
-        """Write the usage; `then` is told whether that failed, and is called once it is durable."""
+    def _settle(self) -> None:
+        """Write the usage; what follows waits until it is durable."""
         assert not self._over, "settled twice"
-        assert self._route is not None
+        pipeline, route, principal = self._pipeline, self._route, self._caller.principal
+        assert route is not None
         self._over = True
         if self._call is not None and not self._reader.done:
             self._call.cancel()
             self._call = None
-        principal = self._caller.principal
-        ended_ms = int(self._pipeline.now_s() * 1000)
+        ended_ms = int(pipeline.now_s() * 1000)
         line = UsageLine(
             request_id=self._request_id,
             account_id=principal.account_id,
             api_key_id=principal.api_key_id,
-            model=self._route.model.id,
-            engine=self._route.engine.name,
-            usage=usage,
-            finish_reason=finish_reason,
-            code=code,
-            started_ms=ended_ms - int((self._pipeline.monotonic_s() - self._started_s) * 1000),
+            model=route.model.id,
+            engine=route.engine.name,
+            usage=self._usage,
+            finish_reason=self._finish_reason,
+            code="" if self._error is None else self._error.code,
+            started_ms=ended_ms - int((pipeline.monotonic_s() - self._started_s) * 1000),
             ended_ms=ended_ms,
         )
-
-        def settled(error: BaseException | None) -> None:
-            if error is not None:
-                self._detail = f"{self._detail} usage not written: {error}".strip()
-            self._release()
-            then(error is not None)
-
         try:
-            self._pipeline.settlement.record(line, settled)
+            pipeline.settlement.record(line, self._settled)
         except Exception as error:  # noqa: BLE001  a full queue or a closed database must not leave the place taken
-            settled(error)
+            self._settled(error)
 
-    def _release(self) -> None:
-        assert self._route is not None
-        self._pipeline.exchanges.discard(self)
-        self._pipeline.in_flight.leave(self._caller.principal.account_id, self._route.model.id)
-        if self._call is not None:
-            # The engine said [DONE] but has not ended its response by now: do not wait for it.
-            self._call.cancel()
-            self._call = None
-
-    def _deliver(self, last: bytes, usage: Usage, finish_reason: str, *, failed: bool) -> None:
-        """The usage is durable, so the end of the answer may be seen."""
-        if failed and not self._stream_open:
-            self._answer_error(ApiError("1230"))
-            return
-        if failed:
+    def _settled(self, failure: BaseException | None) -> None:
+        """The usage is durable, or will never be; either way the request is over."""
+        if failure is not None:
+            self._detail = f"{self._detail} usage not written: {failure}".strip()
+        self._release()
+        if self._error is not None:
+            self._answer_error(self._error)
+        elif self._finish_reason == _CLIENT_LEFT:
+            self._record(200 if self._stream_open else 499, client_left=True)
+        elif failure is None:
+            self._deliver()
+        elif self._stream_open:
             # An answer whose usage is lost must not look complete.
             self._sink.abort()
-        elif not self._streaming:
-            self._sink.respond(200, self._headers(JSON), last)
-        elif self._stream_open:
-            self._sink.end(last)
+            self._record(200)
         else:
-            self._stream_open = True
-            self._sink.start(self._headers(EVENT_STREAM))
-            self._sink.end(last)
-        self._record(200, usage, finish_reason=finish_reason)
+            self._answer_error(ApiError("1230"))
+
+    def _release(self) -> None:
+        pipeline, route, call = self._pipeline, self._route, self._call
+        assert route is not None
+        pipeline.exchanges.discard(self)
+        pipeline.in_flight.leave(self._caller.principal.account_id, route.model.id)
+        if call is not None:
+            # The engine said [DONE] but has not ended its response by now: do not wait for it.
+            call.cancel()
+            self._call = None
+
+    def _deliver(self) -> None:
+        """The usage is durable, so the end of the answer may be seen."""
+        if not self._streaming:
+            self._sink.respond(200, self._headers(JSON), self._last)
+        else:
+            if not self._stream_open:
+                self._stream_open = True
+                self._sink.start(self._headers(EVENT_STREAM))
+            self._sink.end(self._last)
+        self._record(200)
 
     # answers that are errors
 
     def refuse(self, error: ApiError) -> None:
         """Answer a request that was never begun."""
+        self.give_up()
+        self._answer_error(error)
+
+    def give_up(self) -> None:
+        """Hold nothing any more, and say nothing."""
         self._over = True
         if self._route is not None and self in self._pipeline.exchanges:
             self._release()
-        self._answer_error(error)
 
     def _answer_error(self, error: ApiError) -> None:
         headers = self._headers(JSON) + b"".join(b"%b: %b\r\n" % header for header in error_headers(error))
         self._sink.respond(error.status, headers, render_error(error, self._caller.language))
-        self._record(error.status, Usage(), code=error.code)
+        self._usage, self._finish_reason = _NOTHING_USED, ""
+        self._record(error.status, code=error.code)
 
     def _headers(self, content_type: bytes) -> bytes:
         engine = b"x-bigmodel-engine: %b\r\n" % self._route.engine.name.encode() if self._route else b""
         return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)
 
-    def _record(
-        self, status: int, usage: Usage, *, code: str = "", finish_reason: str = "", client_left: bool = False
-    ) -> None:
-        pipeline, principal, route = self._pipeline, self._caller.principal, self._route
-        now_s = pipeline.monotonic_s()
+    def _record(self, status: int, *, code: str = "", client_left: bool = False) -> None:
+        pipeline, principal, route, usage = self._pipeline, self._caller.principal, self._route, self._usage
+        started_s, first_token_s = self._started_s, self._first_token_s
+        model = route.model.id if route else ""
         record = RequestRecord(
             time=timestamp(pipeline.now_s()),
             id=self._id,
-            request_id="" if self._request_id == self._id else self._request_id,
             path=self._caller.path,
             status=status,
+            request_id="" if self._request_id == self._id else self._request_id,
             account=principal.account_id,
             api_key=principal.api_key_id,
-            model=route.model.id if route else "",
+            model=model,
             engine=route.engine.name if route else "",
             stream=self._streaming,
             code=code,
-            finish_reason=finish_reason,
+            finish_reason="" if client_left else self._finish_reason,
             client_left=client_left,
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cached_tokens,
             completion_tokens=usage.completion_tokens,
             reasoning_tokens=usage.reasoning_tokens,
-            first_token_ms=None
-            if self._first_token_s is None
-            else round((self._first_token_s - self._started_s) * 1000),
-            duration_ms=round((now_s - self._started_s) * 1000),
+            first_token_ms=None if first_token_s is None else round((first_token_s - started_s) * 1000),
+            duration_ms=round((pipeline.monotonic_s() - started_s) * 1000),
             detail=self._detail,
         )
         pipeline.request_log.write(record)
-        pipeline.metrics.count(record, route.model.id if route else "unknown")
+        pipeline.metrics.count(record, model or "unknown")
 
     # the client's pace, and the engine's
 

@@ -109,6 +109,7 @@ class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
     response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     timings_per_token: bool | None = None
+    return_progress: bool | None = None
     thinking: dict[str, Any] | None = None
     reasoning_effort: str | None = None
     do_sample: bool | None = None

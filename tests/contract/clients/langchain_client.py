@@ -5,10 +5,9 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+import scenarios
 from langchain_community.chat_models import ChatZhipuAI
 from langchain_core.messages import AIMessage
-
-import scenarios
 from scenarios import GREETING, Reply, world
 
 
@@ -36,7 +35,10 @@ def gathered(chunks: Iterable[Any]) -> Reply:
 def reply(message: AIMessage) -> Reply:
     metadata = message.response_metadata
     calls = [
-        {"id": call["id"], "function": {"name": call["name"], "arguments": scenarios.json.dumps(call["args"])}}
+        {
+            "id": call["id"],
+            "function": {"name": call["name"], "arguments": scenarios.json.dumps(call["args"])},
+        }
         for call in message.tool_calls
     ]
     return Reply(
@@ -78,5 +80,11 @@ usual = LangChain()
 wrong = scenarios.mistakes(lambda key: LangChain(api_key=key), here.key, here.wrong_key)
 scenarios.play(
     "langchain",
-    {**scenarios.everyday(usual), **wrong, "async": asynchronous, "async-stream": asynchronous_stream, "cancelled": cancelled},
+    {
+        **scenarios.everyday(usual),
+        **wrong,
+        "async": asynchronous,
+        "async-stream": asynchronous_stream,
+        "cancelled": cancelled,
+    },
 )

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 import openai
-
 import scenarios
 from scenarios import DO_NOT_THINK, GREETING, TOOLS, WEATHER_ZH, Reply, world
 
@@ -56,7 +55,10 @@ class Waiting:
     def gathered(self) -> list[dict[str, Any]]:
         """The SDK's own putting together of a stream."""
         results = []
-        for fields in ({"messages": GREETING}, {"messages": [{"role": "user", "content": WEATHER_ZH}], "tools": TOOLS}):
+        for fields in (
+            {"messages": GREETING},
+            {"messages": [{"role": "user", "content": WEATHER_ZH}], "tools": TOOLS},
+        ):
             with self.sdk.chat.completions.stream(model="glm-4.6", **fields) as stream:
                 for _ in stream:
                     pass
@@ -76,7 +78,9 @@ class Async:
         return wait(self._chat(messages, fields))
 
     async def _stream(self, messages: list[Any], fields: dict[str, Any]) -> Reply:
-        stream: AsyncIterator[Any] = await self.sdk.chat.completions.create(stream=True, **arguments(messages, fields))
+        stream: AsyncIterator[Any] = await self.sdk.chat.completions.create(
+            stream=True, **arguments(messages, fields)
+        )
         return scenarios.assembled([chunk.model_dump() async for chunk in stream])
 
     def stream(self, messages: list[Any], **fields: Any) -> Reply:
@@ -107,7 +111,10 @@ class Async:
 
     async def _gathered(self) -> list[dict[str, Any]]:
         results = []
-        for fields in ({"messages": GREETING}, {"messages": [{"role": "user", "content": WEATHER_ZH}], "tools": TOOLS}):
+        for fields in (
+            {"messages": GREETING},
+            {"messages": [{"role": "user", "content": WEATHER_ZH}], "tools": TOOLS},
+        ):
             async with self.sdk.chat.completions.stream(model="glm-4.6", **fields) as stream:
                 async for _ in stream:
                     pass
@@ -155,9 +162,7 @@ played = {
     "unknown-model-shown": lambda: usual.model("glm-none"),
     "stream-helper": usual.gathered,
     "include-usage": lambda: usual.stream(GREETING, stream_options={"include_usage": True}).seen,
-    "completion-tokens": lambda: usual.chat(
-        GREETING, max_completion_tokens=2, thinking=DO_NOT_THINK
-    ).seen,
+    "completion-tokens": lambda: usual.chat(GREETING, max_completion_tokens=2, thinking=DO_NOT_THINK).seen,
     "cancelled": cancelled,
     "busy": lambda: slow(max_retries=1).chat([{"role": "user", "content": "busy"}]).seen,
     "broken-stream": lambda: slow().stream([{"role": "user", "content": "die"}]).seen,

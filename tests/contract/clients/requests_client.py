@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests  # type: ignore[import-untyped,unused-ignore]
-
 import scenarios
 from scenarios import GREETING, Reply, world
 

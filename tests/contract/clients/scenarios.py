@@ -30,8 +30,14 @@ def function(name: str, description: str, parameter: str) -> dict[str, Any]:
     }
 
 
-TOOLS = [function("get_weather", "查询一个城市的天气", "city"), function("get_stock", "查询股票价格", "symbol")]
-TOOLS_EN = [function("get_weather", "Get the weather of a city", "city"), function("get_stock", "Get a price", "symbol")]
+TOOLS = [
+    function("get_weather", "查询一个城市的天气", "city"),
+    function("get_stock", "查询股票价格", "symbol"),
+]
+TOOLS_EN = [
+    function("get_weather", "Get the weather of a city", "city"),
+    function("get_stock", "Get a price", "symbol"),
+]
 WEATHER_RESULT = json.dumps({"temperature": 21, "condition": "晴"}, ensure_ascii=False)
 
 
@@ -94,7 +100,14 @@ def assembled(chunks: Iterable[dict[str, Any]]) -> Reply:
     """A reply from chunks as plain data, put together as a careful program does."""
     message: dict[str, Any] = {"role": "assistant", "content": ""}
     calls: dict[int, dict[str, Any]] = {}
-    seen: dict[str, Any] = {"chunks": 0, "finishes": 0, "usages": 0, "fragments": 0, "ids": [], "finish_reason": None}
+    seen: dict[str, Any] = {
+        "chunks": 0,
+        "finishes": 0,
+        "usages": 0,
+        "fragments": 0,
+        "ids": [],
+        "finish_reason": None,
+    }
     for chunk in chunks:
         seen["chunks"] += 1
         seen["model"] = chunk.get("model")
@@ -140,13 +153,18 @@ def tool_result(reply: Reply) -> dict[str, Any]:
 
 def conversation(ask: Callable[..., Reply], first: str, second: str, **fields: Any) -> list[dict[str, Any]]:
     """Two questions, the first answer sent back between them."""
-    messages: list[Any] = [{"role": "system", "content": "你是一个有用的助手。"}, {"role": "user", "content": first}]
+    messages: list[Any] = [
+        {"role": "system", "content": "你是一个有用的助手。"},
+        {"role": "user", "content": first},
+    ]
     one = ask(list(messages), **fields)
     two = ask([*messages, one.turn, {"role": "user", "content": second}], **fields)
     return [one.seen, two.seen]
 
 
-def tool_round(ask: Callable[..., Reply], question: str, tools: list[Any], **fields: Any) -> list[dict[str, Any]]:
+def tool_round(
+    ask: Callable[..., Reply], question: str, tools: list[Any], **fields: Any
+) -> list[dict[str, Any]]:
     """A question that needs a tool, the call sent back with its result, the answer."""
     messages: list[Any] = [{"role": "user", "content": question}]
     one = ask(list(messages), tools=tools, **fields)

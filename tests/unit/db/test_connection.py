@@ -8,6 +8,7 @@ import pytest
 
 from openbigmodel.db.connection import Database, DatabaseClosed, DatabaseError, DatabaseFailed, configure
 from openbigmodel.db.migrations import MIGRATIONS, DatabaseTooNew
+from openbigmodel.db.queries import QUERIES
 from tests.faulty_disk import FaultyDisk
 
 _INSERT = "INSERT INTO accounts (id, name, created_ms) VALUES (?1, ?2, 0)"
@@ -120,6 +121,31 @@ def test_a_disk_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     run(tmp_path / "x.db", scenario, disk.name)
 
 
+def test_a_lost_file_is_not_made_anew(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+
+    def fail(operation: str, _file: str) -> None:
+        if operation == "sync":
+            raise apsw.IOError("unwritable")
+
+    async def scenario(database: Database) -> None:
+        await database.write(insert("a"))
+        disk.fail = fail
+        with pytest.raises(DatabaseFailed, match="unwritable"):
+            await database.write(insert("b"))
+        assert database.failure is not None
+        disk.fail = lambda _operation, _file: None
+        lost = database.path.rename(tmp_path / "lost")
+        with pytest.raises(DatabaseFailed, match="unable to open"):
+            await database.write(insert("c"))
+        assert not (tmp_path / "x.db").exists()
+        lost.rename(database.path)
+        await database.write(insert("d"))
+        assert database.failure is None
+
+    run(tmp_path / "x.db", scenario, disk.name)
+
+
 def test_a_closed_database_refuses(tmp_path: Path) -> None:
     async def scenario(database: Database) -> None:
         database.close()
@@ -192,3 +218,20 @@ def test_needs_a_loop(tmp_path: Path) -> None:
     loop.run_until_complete(database.write(insert("a")))
     database.close()
     loop.close()
+
+
+def test_usage_rows_go_through_the_hot_path(tmp_path: Path) -> None:
+    row = ("r", "a", "k", "glm-4.6", "local", 10, 2, 5, 1, "stop", None, 1, 2)
+
+    async def main() -> None:
+        database = Database.open(tmp_path / "x.db")
+        told: list[BaseException | None] = []
+        for _ in range(1000):
+            database.submit(QUERIES["insert_usage"], row, told.append)
+        await database.write(lambda connection: None)
+        assert told == [None] * 1000
+        assert database.read(QUERIES["usage_of_account"], ("a", 0, 3, 1)) == [row]
+        database.close()
+
+    asyncio.run(main())
+    assert (tmp_path / "x.db").stat().st_size > 50_000

@@ -25,6 +25,11 @@ def test_refuses_a_file_that_breaks_the_rule(text: str, reason: str) -> None:
         parse_queries(text)
 
 
+def test_refuses_a_name_that_two_files_use() -> None:
+    with pytest.raises(ValueError, match="two queries are named one"):
+        parse_queries("-- name: one\n-- A.\nSELECT 1", "-- name: one\n-- B.\nSELECT 2")
+
+
 @pytest.mark.parametrize("name", sorted(QUERIES))
 def test_every_query_fits_the_schema(name: str) -> None:
     connection = apsw.Connection(":memory:")

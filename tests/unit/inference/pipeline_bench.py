@@ -149,7 +149,7 @@ class RecordingSink:
         """The fake engine's events are a token each, and whole calls count as one."""
         if not self.body or not self.headers.get("content-type", "").startswith("text/event-stream"):
             return 0
-        return sum(1 for delta in self.deltas if delta.get("content") or len(delta) > 1 and "content" not in delta)
+        return sum(1 for delta in self.deltas if delta.get("content") or "content" not in delta)
 
 
 @dataclass

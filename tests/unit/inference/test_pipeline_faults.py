@@ -3,10 +3,11 @@
 import asyncio
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from openbigmodel.engines.endpoint import Endpoint
+from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.fake_script import (
     DONE,
     Close,
@@ -345,3 +346,34 @@ def test_a_fault_leaves_the_next_request_alone() -> None:
         assert await bench.violations() == []
 
     run(test, [Head(), Data(b"data: \xff\n\n"), Stall()], Reply().stream(), Reply().stream())
+
+
+def test_an_engine_that_is_away_is_1305() -> None:
+    async def test(bench: Bench) -> None:
+        bench.remote.post = away  # type: ignore[method-assign]
+        asked = bench.ask(stream=True)
+
+        assert (asked.sink.status, asked.sink.code, asked.exchange) == (429, "1305", None)
+        assert int(asked.sink.headers["retry-after"]) > 1
+        assert bench.records[0]["detail"] == "It is being downloaded."
+        assert await bench.violations() == []
+
+    def away(path: str, body: bytes, consumer: object) -> Any:
+        raise EngineUnavailable("It is being downloaded.", "stderr, for the operator")
+
+    run(test)
+
+
+def test_a_fault_of_ours_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pipeline_module, "to_openai", broken)
+
+    async def test(bench: Bench) -> None:
+        # The door answers it, and logs it.
+        with pytest.raises(ZeroDivisionError):
+            bench.ask()
+        assert (bench.in_flight.total, bench.pipeline.exchanges) == (0, set())
+
+    run(test)

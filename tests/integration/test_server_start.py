@@ -1,0 +1,199 @@
+"""Starting, refusing to start, and starting again after every kind of end."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.server_process import ServerProcess, alive, server, wait_until
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with server(tmp_path_factory.mktemp("running")) as process:
+        yield process
+
+
+def refused(folder: Path, *options: str, config: str = "", port: int = 0, status: int = 1) -> str:
+    """The one sentence of a server that does not start."""
+    process = ServerProcess(folder, *options, config=config, port=port)
+    try:
+        assert process.wait_exit(20) == status, process.log
+    finally:
+        process.stop()
+    assert process.out == []
+    (sentence,) = process.log
+    assert sentence.startswith("bigmodel: ")
+    return sentence
+
+
+def test_the_banner(running: ServerProcess) -> None:
+    # stdout is a pipe here, and the server still runs: the line was flushed.
+    assert len(running.keys) == 1
+    key_id, _, secret = running.key.partition(".")
+    assert key_id and secret
+    text = "\n".join(running.out)
+    assert f"http://127.0.0.1:{running.port}/api/paas/v4" in text
+    assert "glm-demo" in text and "试用" in text
+    # The log has no secret.
+    assert secret not in "\n".join(running.log)
+
+
+def test_the_curl_of_the_banner_works_when_pasted(running: ServerProcess) -> None:
+    text = "\n".join(running.out)
+    command = text[text.index("curl") :].strip()
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=True)
+
+    assert '"choices"' in answer.stdout
+
+
+def test_health_and_models(running: ServerProcess) -> None:
+    assert running.get("/health").json == {"status": "ok", "engines": {"glm-demo": "ready"}}
+    assert running.get("/v1/models").status == 401
+    models = {model["id"] for model in running.get("/v1/models", running.key).json["data"]}
+    assert {"glm-demo", "glm-4.6", "glm-4-flash"} <= models
+
+
+def test_a_second_server_on_the_same_folder_is_refused(running: ServerProcess) -> None:
+    sentence = refused(running.folder)
+
+    assert str(running.folder / "data") in sentence
+    assert running.get("/health").status == 200
+
+
+def test_a_busy_port_is_refused(running: ServerProcess, tmp_path: Path) -> None:
+    sentence = refused(tmp_path, port=running.port)
+
+    assert f"port {running.port} on 127.0.0.1 is already in use" in sentence
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file, not a folder")
+
+    assert str(tmp_path / "data") in refused(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="for root every folder can be written")
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o500)
+
+    assert str(tmp_path / "data") in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("this is no TOML", ["bigmodel.toml"]),
+        ("\x00\x01\x02", ["bigmodel.toml"]),
+        ("[server]\nport = 'many'\n", ["port"]),
+        ("[serverr]\nport = 1\n", ["serverr"]),
+        ("[[engines]]\nname = 'a'\nkind = 'magic'\n", ["magic"]),
+        ("[[engines]]\nname = 'a'\nkind = 'openai'\nbase_url = 'http://h/v1'\n[[models]]\nid = 'm'\nengine = 'b'\n", ["b"]),
+    ],
+)
+def test_a_wrong_settings_file_is_told_in_a_sentence(tmp_path: Path, config: str, words: list[str]) -> None:
+    process = ServerProcess(tmp_path, config=config)
+    try:
+        assert process.wait_exit(20) in (1, 2)
+    finally:
+        process.stop()
+
+    assert process.out == []
+    assert len(process.log) == 1, process.log
+    assert all(word in process.log[0] for word in words), process.log
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "bigmodel.db").write_bytes(b"no database at all" * 100)
+
+    assert "bigmodel.db" in refused(tmp_path)
+
+
+def test_the_next_start_prints_no_key_and_knows_the_old_one(tmp_path: Path) -> None:
+    with server(tmp_path) as first:
+        key = first.key
+    with server(tmp_path) as second:
+        assert second.ask(key, max_tokens=4).reply().status == 200
+        assert second.keys == []
+
+
+def test_killed_in_mid_stream_it_leaves_no_worker_and_starts_again(tmp_path: Path) -> None:
+    with server(tmp_path) as first:
+        key = first.key
+        (worker,) = first.workers
+        chat = first.ask(key, stream=True, max_tokens=256).read(1)
+        first.process.kill()
+        first.process.wait(5)
+        wait_until(lambda: not alive(worker), 3)
+        chat.leave()
+    with server(tmp_path) as second:
+        assert second.ask(key, max_tokens=4).reply().status == 200
+        assert second.keys == []
+
+
+def test_killed_while_it_starts_it_leaves_no_worker(tmp_path: Path) -> None:
+    process = ServerProcess(tmp_path)
+    try:
+        process.started(ready=False)
+        wait_until(lambda: len(process.workers) == 1)
+        (worker,) = process.workers
+        process.process.kill()
+        wait_until(lambda: not alive(worker), 3)
+    finally:
+        process.stop()
+
+
+def test_a_port_is_free_for_the_next_server_at_once(tmp_path: Path) -> None:
+    with server(tmp_path) as first:
+        port = first.port
+        # A client that stays leaves the connection in TIME_WAIT on the server's side.
+        client = socket.create_connection(("127.0.0.1", port))
+    client.close()
+    with server(tmp_path, port=port) as second:
+        assert second.port == port
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "| head -c 1 >/dev/null"])
+def test_it_serves_without_somebody_to_tell(tmp_path: Path, redirection: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = f'"{sys.executable}" -m openbigmodel serve --port {port} --data "{tmp_path}/data" {redirection}'
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BIGMODEL_")}
+    shell = subprocess.Popen(
+        ["bash", "-c", f"echo $$; exec {command}" if "|" not in redirection else command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
+    process = ServerProcess.__new__(ServerProcess)
+    process.port = port
+    try:
+        wait_until(lambda: answers(process), 20)
+    finally:
+        os.killpg(shell.pid, signal.SIGTERM)
+        assert shell.wait(15) in (0, -signal.SIGTERM)
+
+
+def answers(process: ServerProcess) -> bool:
+    try:
+        return process.get("/health").status == 200
+    except OSError:
+        return False
+
+
+def test_a_terminal_without_chinese_is_no_reason_to_fail(tmp_path: Path) -> None:
+    process = ServerProcess(tmp_path, PYTHONIOENCODING="ascii")
+    try:
+        process.started()
+        assert process.keys
+    finally:
+        assert process.stop() == 0

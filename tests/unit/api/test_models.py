@@ -1,0 +1,49 @@
+import pytest
+
+from openbigmodel.api.surfaces import SURFACES
+from tests.unit.api.api_bench import CREATED_S, ApiBench, run
+from tests.unit.inference.pipeline_bench import MODELS
+
+PREFIXES = [surface.prefix for surface in SURFACES]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_list(prefix: str) -> None:
+    async def test(api: ApiBench) -> None:
+        async with api.client() as client:
+            response = await client.get(f"{prefix}/models")
+
+        assert response.headers["content-type"] == "application/json; charset=UTF-8"
+        body = response.json()
+        assert (body["object"], {model["id"] for model in body["data"]}) == ("list", set(MODELS))
+        assert all(set(model) == {"id", "object", "created", "owned_by"} for model in body["data"])
+        assert all(model["created"] > 0 for model in body["data"])
+
+    run(test)
+
+
+def test_one_model() -> None:
+    async def test(api: ApiBench) -> None:
+        async with api.client() as client:
+            found = await client.get("/api/paas/v4/models/GLM-4.6")
+            undated = await client.get("/api/paas/v4/models/glm-4-flash")
+            missing = await client.get("/api/paas/v4/models/glm-9")
+
+        assert (found.status_code, found.json()["id"]) == (200, "glm-4.6")
+        assert undated.json()["created"] in (CREATED_S, undated.json()["created"])
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "1211")
+
+    run(test)
+
+
+@pytest.mark.parametrize("path", ["/models", "/models/glm-4.6", "/models/glm-9"])
+def test_nobody_is_told_without_a_key(path: str) -> None:
+    async def test(api: ApiBench) -> None:
+        async with api.client(key=None) as client:
+            response = await client.get(f"/v1{path}")
+        assert (response.status_code, response.json()["error"]["code"]) == (401, "1001")
+        async with api.client(key="a.b") as client:
+            response = await client.get(f"/v1{path}")
+        assert response.status_code == 401
+
+    run(test)

@@ -1,0 +1,230 @@
+"""A call outlives the worker that it was meant for, as long as nothing was heard of it."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from openbigmodel.engines.embedded import EmbeddedEngine
+from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
+from openbigmodel.engines.fake import FakeEngine
+from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall
+from openbigmodel.engines.llamacpp import LlamaCppEngine, LlamaCppSpec
+from openbigmodel.engines.translate import LLAMA_SERVER
+from tests.unit.engines.engine_listener import Listener, run, until
+
+Outcome = Endpoint | EngineUnavailable
+GONE = EngineUnavailable("It broke.", "the end of stderr")
+
+
+class Workers(LlamaCppEngine):
+    """A supervisor whose workers are fake engines; `outcomes` are told one after the other."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        super().__init__("glm", LlamaCppSpec(path=Path("none.gguf")))
+        self.outcomes = list(outcomes)
+        self.failed: list[Endpoint | None] = []
+        self.waiting: list[Callable[[Outcome], None]] = []
+
+    async def start(self) -> None:
+        self.state = "ready"
+
+    async def stop(self) -> None:
+        self.state = "stopped"
+
+    def when_ready(self, callback: Callable[[Outcome], None], failed: Endpoint | None = None) -> None:
+        self.failed.append(failed)
+        if self.outcomes:
+            callback(self.outcomes.pop(0))
+        else:
+            self.waiting.append(callback)
+
+
+async def started(workers: Workers) -> EmbeddedEngine:
+    async def prepare() -> LlamaCppEngine:
+        return workers
+
+    engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare)
+    await engine.start()
+    return engine
+
+
+def test_its_states() -> None:
+    async def test() -> None:
+        downloaded = asyncio.Event()
+
+        async def prepare() -> LlamaCppEngine:
+            await downloaded.wait()
+            return Workers()
+
+        engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare)
+        assert (engine.name, engine.kind, engine.state) == ("glm", "llamacpp", "stopped")
+        await engine.stop()
+        starting = asyncio.create_task(engine.start())
+        await asyncio.sleep(0)
+        assert engine.state == "downloading"
+        with pytest.raises(EngineUnavailable, match="downloading"):
+            engine.post("/x", b"{}", Listener())
+        downloaded.set()
+        await starting
+        assert engine.state == "ready"
+        await engine.stop()
+        assert engine.state == "stopped"
+
+    run(test())
+
+
+def test_a_download_that_failed_can_be_tried_again() -> None:
+    async def test() -> None:
+        outcomes = [OSError("no network"), None]
+
+        async def prepare() -> LlamaCppEngine:
+            error = outcomes.pop(0)
+            if error is not None:
+                raise error
+            return Workers()
+
+        engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare)
+        with pytest.raises(OSError, match="no network"):
+            await engine.start()
+        assert engine.state == "stopped"
+        await engine.start()
+        assert engine.state == "ready"
+
+    run(test())
+
+
+def test_a_call_to_a_worker_that_is_there() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play(Reply().body(), Reply().body())
+            engine = await started(Workers(fake.endpoint, fake.endpoint))
+            for _ in range(2):
+                listener = Listener()
+                engine.post("/chat/completions", b"{}", listener)
+                assert listener.heard == [], "nothing may be said before post has returned"
+                assert b"Hello, world" in await listener.body()
+            await engine.stop()
+
+    run(test())
+
+
+def test_a_call_waits_for_the_worker_with_its_pause() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play(Reply().body())
+            workers = Workers()
+            engine = await started(workers)
+            listener = Listener()
+            call = engine.post("/x", b"{}", listener)
+            call.pause()
+            await until(lambda: bool(workers.waiting))
+            workers.waiting[0](fake.endpoint)
+            await until(lambda: bool(fake.requests))
+            await asyncio.sleep(0.02)  # for what would come in spite of the pause
+            assert listener.heard == []
+            call.pause()
+            call.resume()
+            assert b"Hello" in await listener.body()
+            await engine.stop()
+
+    run(test())
+
+
+def test_no_worker_and_none_to_come() -> None:
+    async def test() -> None:
+        engine = await started(Workers(GONE))
+        listener = Listener()
+        engine.post("/x", b"{}", listener)
+        assert await listener.failure() == "It broke.\nthe end of stderr"
+
+    run(test())
+
+
+def test_a_worker_that_dies_before_a_word_is_followed_by_the_next() -> None:
+    async def test() -> None:
+        async with FakeEngine() as first, FakeEngine() as second:
+            first.play([Close()])
+            second.play(Reply().body())
+            workers = Workers(first.endpoint, second.endpoint)
+            engine = await started(workers)
+            listener = Listener()
+            engine.post("/x", b"{}", listener)
+            assert b"Hello" in await listener.body()
+            assert workers.failed == [None, first.endpoint]
+            assert first.requests[0].body == second.requests[0].body == b"{}"
+            await engine.stop()
+
+    run(test())
+
+
+def test_the_second_death_is_told() -> None:
+    async def test() -> None:
+        async with FakeEngine() as first, FakeEngine() as second:
+            first.play([Close()])
+            second.play([Close()])
+            engine = await started(Workers(first.endpoint, second.endpoint))
+            listener = Listener()
+            engine.post("/x", b"{}", listener)
+            assert await listener.failure() == "connection lost"
+            assert listener.heard == [("failed", "connection lost")]
+
+    run(test())
+
+
+def test_a_worker_that_dies_after_a_word_is_told() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play([Head(), Data(b"x"), Close()])
+            workers = Workers(fake.endpoint)
+            engine = await started(workers)
+            listener = Listener()
+            engine.post("/x", b"{}", listener)
+            assert await listener.failure() == "connection lost"
+            assert workers.failed == [None]
+
+    run(test())
+
+
+def test_a_new_worker_has_connections_of_its_own() -> None:
+    async def test() -> None:
+        async with FakeEngine() as first, FakeEngine() as second:
+            first.play([Gate(), *Reply().body()])
+            second.play(Reply().body())
+            engine = await started(Workers(first.endpoint, second.endpoint))
+            old, new = Listener(), Listener()
+            engine.post("/x", b"{}", old)
+            await until(lambda: bool(first.requests))
+            engine.post("/x", b"{}", new)
+            assert b"Hello" in await new.body()
+            # What the old worker has begun it may finish.
+            first.requests[0].open_gate()
+            assert b"Hello" in await old.body()
+            await engine.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize("when", ["before there is a worker", "while connecting", "mid-stream"])
+def test_a_cancelled_call_says_no_more(when: str) -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play([Head(), Data(b"x"), Stall()])
+            workers = Workers()
+            engine = await started(workers)
+            listener = Listener()
+            call = engine.post("/x", b"{}", listener)
+            await until(lambda: bool(workers.waiting))
+            if when == "before there is a worker":
+                call.cancel()
+            workers.waiting[0](fake.endpoint)
+            if when == "mid-stream":
+                await until(lambda: len(listener.heard) == 2)
+            call.cancel()
+            await until(lambda: not fake.clients)
+            assert len(listener.heard) == (2 if when == "mid-stream" else 0)
+            assert len(fake.requests) == (1 if when == "mid-stream" else 0)
+            assert len(workers.failed) == 1
+
+    run(test())

@@ -1,0 +1,70 @@
+"""Whose fault an engine's refusal is decides what the caller hears."""
+
+import json
+
+import pytest
+
+from openbigmodel.engines.engine_errors import error_of_engine
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_mistake_of_the_caller_is_told_in_the_engines_words(status: int) -> None:
+    body = json.dumps({"error": {"message": "stop must be short", "type": "invalid_request_error"}}).encode()
+    error = error_of_engine(status, body, "id-1")
+
+    assert (error.code, error.status) == ("1210", 400)
+    assert error.message("en") == "Invalid API parameter: stop must be short invalid_request_error"
+    assert error.message("zh") == "API 调用参数有误：stop must be short invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000.",
+        "the request exceeds the available context size, try increasing it",
+        "The input (5000 tokens) is longer than the maximum of 4096 tokens",
+        "Prompt too long",
+    ],
+)
+def test_a_prompt_that_is_too_long(text: str) -> None:
+    assert error_of_engine(400, json.dumps({"error": {"message": text}}).encode(), "id-1").code == "1261"
+
+
+def test_llama_server_says_so_in_the_type() -> None:
+    body = {"error": {"code": 400, "message": "no", "type": "exceed_context_size_error", "n_ctx": 512}}
+
+    assert error_of_engine(400, json.dumps(body).encode(), "id-1").code == "1261"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error": "plain"}', "plain"),
+        (b'{"detail": "of FastAPI"}', "of FastAPI"),
+        (b'{"message": "of SGLang", "type": "BadRequest"}', "of SGLang BadRequest"),
+        (b'{"error": {"message": null}}', ""),
+        (b'{"error": null}', "None"),
+        (b"", ""),
+        (b"<html>", ""),
+        (b"[1]", ""),
+        (b"\xff\xfe", ""),
+        (b"[" * 100_000, ""),
+        (b'{"error": "' + b"x" * 5000 + b'"}', "x" * 300),
+    ],
+)
+def test_error_bodies_of_all_shapes(body: bytes, text: str) -> None:
+    assert error_of_engine(400, body, "id-1").message("en") == f"Invalid API parameter: {text}"
+
+
+def test_a_busy_engine_is_a_busy_platform() -> None:
+    error = error_of_engine(429, b"", "id-1")
+
+    assert (error.code, error.status, error.row.retry) == ("1305", 429, True)
+
+
+@pytest.mark.parametrize("status", [100, 204, 301, 401, 403, 404, 418, 500, 502, 503, 504, 599])
+def test_everything_else_is_the_operators_business(status: int) -> None:
+    error = error_of_engine(status, b'{"error": {"message": "key sk-secret is wrong"}}', "id-1")
+
+    assert (error.code, error.status) == ("1234", 500)
+    assert "id-1" in error.message("en") and "secret" not in error.message("en")

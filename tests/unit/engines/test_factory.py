@@ -1,0 +1,182 @@
+"""From settings to engines and routes; nothing is started."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openbigmodel.catalog import load_catalog
+from openbigmodel.engines.embedded import EmbeddedEngine
+from openbigmodel.engines.factory import DEMO_MODEL_ID, EngineConfigError, build_registry, demo_model_path
+from openbigmodel.engines.llamacpp import LlamaCppEngine
+from openbigmodel.engines.registry import Registry
+from openbigmodel.engines.remote import RemoteEngine
+from openbigmodel.engines.weights import Progress, WeightsError
+from openbigmodel.settings import Settings, load_settings
+
+CATALOG = load_catalog()
+
+
+class Silent:
+    def engine_state(self, engine: str, state: str, reason: str) -> None:
+        raise AssertionError("nothing is started")
+
+    def download(self, engine: str, progress: Progress) -> None:
+        raise AssertionError("nothing is downloaded")
+
+
+def settings_of(folder: Path, text: str) -> Settings:
+    path = folder / "bigmodel.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(path, flags={"data": str(folder / "data")}, environ={})
+
+
+def registry_of(folder: Path, text: str) -> Registry:
+    return build_registry(settings_of(folder, text), folder / "models", Silent(), CATALOG)
+
+
+def pool_endpoint(engine: Any) -> Any:
+    assert isinstance(engine, RemoteEngine)
+    return engine._pool._endpoint
+
+
+def test_without_engines_the_demo_model_answers_for_all(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, "")
+    (engine,) = registry.engines
+
+    assert isinstance(engine, EmbeddedEngine)
+    assert (engine.name, engine.state) == (DEMO_MODEL_ID, "stopped")
+    assert engine.profile.greedy_by_default and engine.profile.max_output_tokens
+    chat = {model.id for model in CATALOG if model.kind == "chat"}
+    assert {model.id for model in registry.models()} == {DEMO_MODEL_ID, *chat}
+    for model_id in ("glm-4.6", "GLM-5.3", DEMO_MODEL_ID):
+        route = registry.route(model_id)
+        assert route is not None and route.engine is engine and route.target == DEMO_MODEL_ID
+    assert registry.route("embedding-3") is None
+    assert demo_model_path().is_file()
+
+
+ENGINES = """
+[[engines]]
+name = "gpu"
+kind = "openai"
+base_url = "http://10.0.0.5:8000/v1"
+api_key = "secret"
+
+[[engines]]
+name = "small"
+kind = "openai"
+profile = "llama-server"
+base_url = "http://10.0.0.6:8080/v1"
+model = "small-one"
+max_output = 100
+
+[[engines]]
+name = "cloud"
+kind = "glm"
+base_url = "https://open.bigmodel.cn/api/paas/v4"
+
+[[engines]]
+name = "local"
+kind = "llamacpp"
+model = "no-such.gguf"
+max_output = 200
+
+[[models]]
+id = "glm-4.6"
+engine = "gpu"
+target = "zai-org/GLM-4.6"
+max_tokens = 1000
+
+[[models]]
+id = "my-own"
+engine = "gpu"
+
+[[models]]
+id = "glm-4.5-air"
+engine = "small"
+
+[[models]]
+id = "glm-5.3"
+engine = "cloud"
+
+[[models]]
+id = "glm-4-flash"
+engine = "local"
+"""
+
+
+def test_engines_of_all_kinds(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, ENGINES)
+    gpu, small, cloud, local = registry.engines
+
+    assert [engine.profile.name for engine in registry.engines] == ["openai", "llama-server", "glm", "llama-server"]
+    assert [engine.profile.max_output_tokens for engine in registry.engines] == [None, 100, None, 200]
+    assert pool_endpoint(gpu).url == "http://10.0.0.5:8000/v1"
+    assert pool_endpoint(gpu).api_key == "secret"
+    assert pool_endpoint(cloud).tls
+    assert isinstance(small, RemoteEngine) and isinstance(local, EmbeddedEngine)
+
+
+def test_models_and_their_names_on_the_engine(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, ENGINES)
+    routes = {model.id: registry.route(model.id) for model in registry.models()}
+
+    assert {model_id: route and (route.engine.name, route.target) for model_id, route in routes.items()} == {
+        "glm-4.6": ("gpu", "zai-org/GLM-4.6"),
+        "my-own": ("gpu", "my-own"),
+        "glm-4.5-air": ("small", "small-one"),
+        "glm-5.3": ("cloud", "glm-5.3"),
+        "glm-4-flash": ("local", "glm-4-flash"),
+    }
+    assert registry.route("glm-4.7") is None
+
+
+def test_what_is_known_of_a_model(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, ENGINES)
+    known, own = registry.route("glm-4.6"), registry.route("my-own")
+    assert known is not None and own is not None
+
+    assert (known.model.max_tokens, known.model.default_max_tokens) == (1000, 1000)
+    # Of a model that nobody has heard of, nothing is held back.
+    assert (own.model.thinking, own.model.reasoning_tokens, own.model.cached_tokens) == ("dynamic", "always", True)
+    assert own.model.efforts["high"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            '[[engines]]\nname = "a"\nkind = "openai"\nbase_url = "http://"\n[[models]]\nid = "m"\nengine = "a"\n',
+            "engine a: not an http",
+        ),
+        (
+            '[[engines]]\nname = "a"\nkind = "glm"\nbase_url = "http://h/v1"\n[[models]]\nid = "m"\nengine = "b"\n',
+            "model m: there is no engine named b",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    # Some of it the settings refuse already.
+    with pytest.raises(Exception, match=sentence.split(":", maxsplit=1)[0][-1]) as caught:
+        registry_of(tmp_path, text)
+    assert isinstance(caught.value, EngineConfigError) or type(caught.value).__name__ == "SettingsError"
+
+
+def test_a_model_file_is_looked_for_when_the_engine_starts(tmp_path: Path) -> None:
+    local = registry_of(tmp_path, ENGINES).engines[3]
+    assert isinstance(local, EmbeddedEngine)
+
+    with pytest.raises(WeightsError):
+        asyncio.run(local._prepare())  # type: ignore[arg-type]
+
+
+def test_a_model_file_that_is_there(tmp_path: Path) -> None:
+    local = registry_of(tmp_path, ENGINES).engines[3]
+    assert isinstance(local, EmbeddedEngine)
+    (tmp_path / "no-such.gguf").write_bytes(b"GGUF")
+    worker: Any = asyncio.run(local._prepare())  # type: ignore[arg-type]
+
+    assert isinstance(worker, LlamaCppEngine)
+    assert (worker.name, worker.spec.path, worker.spec.max_output) == ("local", tmp_path / "no-such.gguf", 200)
