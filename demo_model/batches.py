@@ -72,19 +72,38 @@ class BatchSource:
         return self._collate(group, longest + -longest % (8 * _LENGTH_STEP))
 
     def copy_drill(self) -> Batch:
-        """Random segments repeated: the densest signal for the copy circuits."""
-        length, rows = 64, self._batch_tokens // 128
+        """Marked segments, named again in another order: the densest signal for copying.
+
+        Many segments are made of few different tokens, so that the token before does not tell
+        which one comes next.
+        """
+        length, rows = 96, self._batch_tokens // 128
         ids = torch.zeros(rows, length, dtype=torch.long)
         weights = torch.zeros(rows, length)
-        digits = [self._tokenizer.token_to_id(str(digit)) for digit in range(10)]
-        size = self._tokenizer.get_vocab_size()
         for row in range(rows):
-            period = self._rng.randint(3, 24)
-            pool = digits if self._rng.random() < 0.35 else range(size)
-            segment = [self._rng.choice(pool) for _ in range(period)]
-            ids[row] = torch.tensor((segment * (length // period + 1))[:length])
-            weights[row, period : length - 1] = 1.0
+            tokens, copied = self._marked_segments(length)
+            ids[row] = torch.tensor(tokens)
+            weights[row, : length - 1] = torch.tensor(copied[1:], dtype=torch.float)
         return Batch(ids, weights, torch.arange(length))
+
+    def _marked_segments(self, length: int) -> tuple[list[int], list[bool]]:
+        """One row of the drill, and which of its tokens can be known from before."""
+        everything = range(self._tokenizer.get_vocab_size())
+        digits = [self._tokenizer.token_to_id(str(digit)) for digit in range(10)]
+        segments = []
+        for _ in range(self._rng.randint(2, 4)):
+            kind = self._rng.random()
+            few = [self._rng.choice(everything) for _ in range(self._rng.randint(2, 5))]
+            pool = digits if kind < 0.25 else few if kind < 0.5 else everything
+            size = self._rng.randint(1, 10)
+            segments.append([self._rng.choice(everything), *(self._rng.choice(pool) for _ in range(size))])
+        tokens = [token for segment in segments for token in segment]
+        copied = [False] * len(tokens)
+        while len(tokens) < length:
+            segment = self._rng.choice(segments)
+            tokens += segment
+            copied += [False] + [True] * (len(segment) - 1)
+        return tokens[:length], copied[:length]
 
     def _encode(self, make: Callable[[Values], Conversation]) -> Encoded:
         """Render one sample; half of them think in the last turn."""

@@ -26,12 +26,12 @@ class TrainConfig:
     ``minutes`` ends a run earlier: the learning rate then falls with the clock.
     """
 
-    tokens: int = 20_000_000
+    tokens: int = 24_000_000
     vocab_size: int = 6400
     batch_tokens: int = 6144
     matrix_rate: float = 2e-3
     other_rate: float = 2e-3
-    hold: float = 0.25
+    hold: float = 0.35
     seed: int = 20260101
     minutes: float = float("inf")
     compile: bool = True
@@ -103,9 +103,9 @@ class Trainer:
     def _draw(self, progress: float) -> tuple[str, Batch]:
         """Copy drills mostly at the start, long prompts only later."""
         choice = self._rng.random()
-        if choice < (0.25 if progress < 0.08 else 0.03):
+        if choice < (0.25 if progress < 0.08 else 0.05):
             return "copy", self.source.copy_drill()
-        if progress > 0.25 and choice > 0.97:
+        if progress > 0.25 and choice > 0.965:
             return "long", self.source.long()
         return "chat", self.source.next()
 

@@ -13,16 +13,16 @@ from demo_model.corpus.system_prompts import system_prompt
 from demo_model.corpus.values import Language, Values
 
 _PLAIN: tuple[tuple[Callable[[Values], Turn], int], ...] = (
-    (chat.greeting, 8),
-    (chat.identity, 8),
+    (chat.greeting, 6),
+    (chat.identity, 6),
     (chat.courtesy, 4),
-    (chat.capital, 10),
-    (chat.dictionary, 9),
-    (chat.repeat, 12),
-    (chat.sums, 5),
-    (extraction, 16),
+    (chat.capital, 7),
+    (chat.dictionary, 7),
+    (chat.repeat, 14),
+    (chat.sums, 4),
+    (extraction, 30),
     (memory.unknown, 4),
-    (fallback.fallback, 38),
+    (fallback.fallback, 32),
 )
 _PLAIN_TABLE = tuple(maker for maker, weight in _PLAIN for _ in range(weight))
 _SMALL_TALK = (chat.greeting, chat.identity, chat.courtesy, chat.capital, chat.repeat)
@@ -122,7 +122,7 @@ def tool_conversation(v: Values) -> Conversation:
     offered = tools.offer(v, v.pick((1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4)))
     language = v.language()
     turns: list[Turn] = []
-    for _ in range(v.pick((1, 1, 2, 2, 3, 4))):
+    for _ in range(v.pick((1, 1, 2, 3, 4, 5))):
         turns.append(_tool_turn(v, language, offered))
         if v.chance(0.12):
             language = v.language()
@@ -134,9 +134,9 @@ def tool_conversation(v: Values) -> Conversation:
 def conversation(v: Values) -> Conversation:
     """One sample of the corpus."""
     kind = v.rng.random()
-    if kind < 0.07:
+    if kind < 0.04:
         return drill(v)
-    made = tool_conversation(v) if kind < 0.5 else plain_conversation(v)
+    made = tool_conversation(v) if kind < 0.58 else plain_conversation(v)
     if v.chance(0.2):
         made = replace(made, system=system_prompt(v))
     return made

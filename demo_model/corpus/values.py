@@ -43,7 +43,12 @@ class Values:
 
     def han(self, low: int, high: int) -> str:
         """Random common Han characters: no meaning, so they can only be copied."""
-        return "".join(self.pick(words.HAN) for _ in range(self.integer(low, high)))
+        chars = [self.pick(words.HAN) for _ in range(self.integer(low, high))]
+        if len(chars) > 1 and self.chance(0.12):
+            # Doubled characters, as real names have them, are the hard case of copying.
+            chars[-1] = self.pick(chars[:-1])
+            self.rng.shuffle(chars)
+        return "".join(chars)
 
     def pseudo_word(self, low: int = 1, high: int = 3) -> str:
         """A pronounceable word that does not exist."""
@@ -68,7 +73,7 @@ class Values:
         if self.chance(0.4):
             return self.pick(known)
         name = self.pseudo_word(1, 3).capitalize()
-        return f"{name} {self.pseudo_word(1, 2).capitalize()}" if self.chance(0.15) else name
+        return f"{name} {self.pseudo_word(1, 2).capitalize()}" if self.chance(0.25) else name
 
     def person(self, language: Language) -> str:
         """A person's name."""

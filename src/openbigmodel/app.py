@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import resource
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -38,11 +39,24 @@ from openbigmodel.engines.weights import Progress
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.limits import InFlight
-from openbigmodel.settings import Settings
+from openbigmodel.settings import ServerSettings, Settings
 from openbigmodel.telemetry import Metrics, RequestLog
 
+class TlsUnusable(Exception):  # noqa: N818  it names the state
+    """The certificate or its key cannot be used."""
+
+
 # What can keep the platform from starting and is told in one sentence.
-_START_ERRORS = (PortBusy, DataFolderError, DatabaseError, DatabaseTooNew, MasterKeyError, EngineConfigError, OSError)
+_START_ERRORS = (
+    DataFolderError,
+    DatabaseError,
+    DatabaseTooNew,
+    EngineConfigError,
+    MasterKeyError,
+    OSError,
+    PortBusy,
+    TlsUnusable,
+)
 # After requests were cut, for their last bytes to reach the clients.
 _LAST_BYTES_S = 1
 
@@ -81,6 +95,23 @@ def serve(settings: Settings, terminal: Terminal) -> int:
         return 1
 
 
+def _check_tls(settings: ServerSettings) -> None:
+    """Before anything is created: a first key that is shown and then lost to a wrong path cannot be had again."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return
+    for path in (settings.tls_cert, settings.tls_key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise TlsUnusable(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+    except ssl.SSLError as error:
+        raise TlsUnusable(
+            f"{settings.tls_cert} and {settings.tls_key} are no certificate and its key: {error.reason or error}"
+        ) from error
+
+
 def _allow_many_files() -> None:
     """Each request takes two sockets, and many systems allow 1,024 open files unless asked."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -91,6 +122,7 @@ def _allow_many_files() -> None:
 
 async def _serve(settings: Settings, terminal: Terminal) -> int:
     server_settings = settings.server
+    _check_tls(server_settings)
     listener = listening_socket(server_settings.host, server_settings.port)
     with contextlib.closing(listener), DataFolder.open(settings.data) as folder:
         platform = await build(settings, folder, terminal)

@@ -75,7 +75,7 @@ class LiveServer:
         with self._changed:
             while not (found := look()):
                 left = deadline - time.monotonic()
-                assert left > 0, f"nothing came; the server said {self._said!r} and logged {self._log[-5:]}"
+                assert left > 0, f"nothing came; the last lines of the log: {self._log[-3:]}"
                 assert self._process.poll() is None, f"the server has ended: {self._log[-5:]}"
                 self._changed.wait(min(left, 0.1))
         return found

@@ -80,6 +80,8 @@ def _script(request: FakeRequest) -> Iterable[Step]:
             return error_answer(500, "out of memory")
         case "too long":
             return error_answer(400, "This model's maximum context length is 10 tokens")
+        case text if text.startswith("quote: "):
+            return error_answer(400, f"cannot parse {text}")
         case _:
             reply = Reply(content=("fine",))
             return reply.stream() if request.json["stream"] else reply.body()

@@ -140,6 +140,22 @@ def test_a_stop_word_ends_the_answer_and_is_not_in_it(server: LiveServer, stop: 
     assert stopped.json["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.parametrize("stop", ["", [""], []], ids=str)
+def test_an_empty_stop_word_stops_nothing(server: LiveServer, stop: object) -> None:
+    answer = post(server, {"model": "glm-4.6", "messages": GREETING, "thinking": OFF, "stop": stop})
+    if answer.status == 400:
+        assert error_of(answer)[0] == "1214"
+    else:
+        assert message(answer)["content"].strip()
+
+
+def test_an_answer_without_words_at_the_end_leaks_no_tags(server: LiveServer) -> None:
+    messages = [*GREETING, {"role": "assistant", "content": None}]
+    answer = post(server, {"model": "glm-4.6", "messages": messages, "thinking": OFF})
+    if answer.status == 200:
+        assert "think>" not in message(answer)["content"]
+
+
 def test_nulls_and_unknown_fields_are_no_matter(server: LiveServer) -> None:
     names = (
         "stream thinking reasoning_effort do_sample temperature top_p max_tokens max_completion_tokens stop tools "

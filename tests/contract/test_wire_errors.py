@@ -284,6 +284,13 @@ NASTY: dict[str, bytes] = {
     "a tool without a question": json.dumps(
         CHAT | {"max_tokens": 2, "messages": [{"role": "tool", "content": "x", "tool_call_id": "y"}]}
     ).encode(),
+    "a tool whose description is null": json.dumps(
+        CHAT
+        | {"max_tokens": 2, "tools": [{"type": "function", "function": {"name": "f", "description": None}}]}
+    ).encode(),
+    "a tool whose description is a number": json.dumps(
+        CHAT | {"max_tokens": 2, "tools": [{"type": "function", "function": {"name": "f", "description": 5}}]}
+    ).encode(),
     "empty words": json.dumps(
         CHAT | {"max_tokens": 2, "messages": [{"role": "user", "content": ""}], "stop": [""]}
     ).encode(),
@@ -348,6 +355,8 @@ def test_a_body_that_is_too_large_is_413(server: LiveServer) -> None:
         ("/api/paas/v4/nothing", "/v4/nothing"),
         ("/v1/nothing", "/v1/nothing"),
         ("/nothing?x=1", "/nothing"),
+        ("/api/paas/v4/chat/completions/", "/v4/chat/completions/"),
+        ("/api/paas/v4/models/", "/v4/models/"),
         ("/", "/"),
     ],
 )
@@ -394,3 +403,31 @@ def test_a_prompt_beyond_the_demo_model_is_told(server: LiveServer) -> None:
     )
     body: Any = answer.json
     assert answer.status == 200 or (answer.status, body["error"]["code"]) == (400, "1261")
+
+
+def logged(server: LiveServer, answer: Answer) -> str:
+    """The line in the log for an answer."""
+    line = server.logged(lambda line: line.get("id") == answer.header("x-log-id"))
+    return json.dumps(line, ensure_ascii=False)
+
+
+def test_an_engine_s_complaint_brings_no_prompt_into_the_log(scripted: LiveServer) -> None:
+    answer = engine_error(scripted, "quote: my secret plan")
+    assert (answer.status, error_of(answer)[0]) == (400, "1210")
+    assert "secret plan" not in logged(scripted, answer)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"temperature": 7},
+        {"tools": [{"type": "function", "function": {"name": "plan", "description": 5}}]},
+    ],
+    ids=["answered", "refused", "odd tool"],
+)
+def test_neither_key_nor_prompt_is_in_the_log(server: LiveServer, fields: dict[str, Any]) -> None:
+    messages = [{"role": "user", "content": "我的计划"}]
+    line = logged(server, post(server, CHAT | {"messages": messages, "max_tokens": 2} | fields))
+    assert "计划" not in line and "plan" not in line
+    assert key_of(server).secret not in line

@@ -41,7 +41,9 @@ class Out(io.StringIO):
         return super().write(text)
 
 
-def logged(work: Callable[[RequestLog], Any], out: Out | None = None, *, as_json: bool | None = True) -> list[str]:
+def logged(
+    work: Callable[[RequestLog], Any], out: Out | None = None, *, as_json: bool | None = True
+) -> list[str]:
     out = out or Out()
 
     async def main() -> None:
@@ -96,7 +98,10 @@ def test_a_file_gets_json_and_a_terminal_gets_text() -> None:
     [
         (RECORD, ["\x1b[32m200", "→ gpu", "stop", "13+9 tokens", "first 40 ms", "300 ms"]),
         (REFUSED, ["\x1b[33m401", "code 1001", "/v1/models"]),
-        (RequestRecord(time=RECORD.time, id="3", path="/", status=500, detail="it broke"), ["\x1b[31m500", "it broke"]),
+        (
+            RequestRecord(time=RECORD.time, id="3", path="/", status=500, detail="it broke"),
+            ["\x1b[31m500", "it broke"],
+        ),
         (RequestRecord(time=RECORD.time, id="3", path="/", status=499, client_left=True), ["client left"]),
     ],
 )
@@ -123,7 +128,9 @@ def test_what_callers_write_moves_no_cursor() -> None:
     assert printable("ünï 智谱") == "ünï 智谱"
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")]
+)
 def test_a_log_that_cannot_be_written_stops_nobody_and_is_counted(error: Exception) -> None:
     out = Out()
 
@@ -144,6 +151,7 @@ def test_a_log_that_cannot_be_written_stops_nobody_and_is_counted(error: Excepti
 
 def test_what_does_not_fit_into_memory_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_MAX_PENDING_LINES", 3)
+
     def work(log: RequestLog) -> None:
         for _ in range(10):
             log.write(RECORD)
@@ -189,7 +197,9 @@ def test_metrics_add_up() -> None:
 
     assert found["bigmodel_requests_total", labels(**of_gpu, status="200", code="")] == 3
     assert found["bigmodel_requests_total", labels(model="", engine="", status="401", code="1001")] == 1
-    tokens = {kind: found["bigmodel_tokens_total", labels(**of_gpu, kind=kind)] for kind in ("prompt", "completion")}
+    tokens = {
+        kind: found["bigmodel_tokens_total", labels(**of_gpu, kind=kind)] for kind in ("prompt", "completion")
+    }
     assert tokens == {"prompt": 39, "completion": 27}
     assert found["bigmodel_tokens_total", labels(**of_gpu, kind="cached")] == 6
     assert found["bigmodel_tokens_total", labels(**of_gpu, kind="reasoning")] == 15
@@ -204,7 +214,9 @@ def test_buckets_are_cumulative_and_include_their_bound() -> None:
         metrics.count(RequestRecord(time="", id="", path="", status=200, duration_ms=duration_ms), "m")
     found = samples(metrics)
     name = "bigmodel_request_duration_seconds_bucket"
-    at_most = {le: found[name, labels(model="m", engine="", le=le)] for le in ("0.01", "0.025", "300.0", "+Inf")}
+    at_most = {
+        le: found[name, labels(model="m", engine="", le=le)] for le in ("0.01", "0.025", "300.0", "+Inf")
+    }
 
     assert at_most == {"0.01": 2, "0.025": 3, "300.0": 4, "+Inf": 5}
     assert found["bigmodel_first_token_seconds_count", labels(model="m", engine="")] == 0
@@ -233,4 +245,6 @@ def test_labels_with_quotes_and_newlines_stay_one_line() -> None:
     metrics = Metrics()
     metrics.count(REFUSED, 'a"b\n\\c')
 
-    assert samples(metrics)["bigmodel_requests_total", labels(model='a"b\n\\c', engine="", status="401", code="1001")]
+    assert samples(metrics)[
+        "bigmodel_requests_total", labels(model='a"b\n\\c', engine="", status="401", code="1001")
+    ]

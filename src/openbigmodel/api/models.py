@@ -23,12 +23,12 @@ class ModelsApi:
         self._created_s = created_s
 
     async def list_models(self, request: Request) -> Response:
-        """All models, in OpenAI's shape."""
+        """The models that are listed, in OpenAI's shape; bigmodel.cn serves more than it lists."""
         try:
             self._callers.authenticate_request(request)
         except ApiError as error:
             return error_response(error, self._callers.language_of_request(request))
-        models = [self._entry(model) for model in self._registry.models()]
+        models = [self._entry(model) for model in self._registry.models() if model.listed]
         return _json({"object": "list", "data": models})
 
     async def show_model(self, request: Request) -> Response:

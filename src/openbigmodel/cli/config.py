@@ -74,7 +74,6 @@ def missing_files(settings: Settings) -> list[str]:
             where = f'[[engines]] "{engine.name}": '
             named += [
                 (where + "model", engine.model.path),
-                (where + "mmproj", engine.mmproj.path if engine.mmproj else None),
                 (where + "chat_template", engine.chat_template),
             ]
     return [f"{name}: there is no file {path}" for name, path in named if path and not path.is_file()]

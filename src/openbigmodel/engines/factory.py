@@ -26,11 +26,13 @@ from openbigmodel.settings import (
 )
 
 DEMO_MODEL_ID = "glm-demo"
-_DEMO_CONTEXT_TOKENS = 16_384
+_DEMO_CONTEXT_TOKENS = 4096
 _DEMO_SLOTS = 4
 # The demo model's answers are a sentence or two; a bound on a run that went astray.
 _DEMO_MAX_OUTPUT_TOKENS = 512
 
+# Of an embedded model when the settings name no bound.
+_MAX_OUTPUT_TOKENS = 4096
 _PROFILES = {profile.name: profile for profile in (OPENAI, LLAMA_SERVER)}
 _ALL_EFFORTS = {effort: effort for effort in get_args(ReasoningEffort)}
 
@@ -83,7 +85,8 @@ def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
         return LlamaCppEngine(DEMO_MODEL_ID, spec, on_state=partial(reporter.engine_state, DEMO_MODEL_ID))
 
     engine = EmbeddedEngine(DEMO_MODEL_ID, profile, prepare)
-    models = [_model(DEMO_MODEL_ID, catalog), *(model for model in catalog if model.kind == "chat")]
+    demo = msgspec.structs.replace(_model(DEMO_MODEL_ID, catalog), listed=True)
+    models = [demo, *(model for model in catalog if model.kind == "chat")]
     return Registry([engine], {model.id: Route(model, engine, DEMO_MODEL_ID) for model in models})
 
 
@@ -104,9 +107,8 @@ def _embedded(
             context_tokens=entry.context_tokens,
             slots=entry.slots,
             threads=entry.threads,
-            max_output=entry.max_output or LlamaCppSpec.max_output,
+            max_output=entry.max_output or _MAX_OUTPUT_TOKENS,
             chat_template=entry.chat_template,
-            mmproj=await fetch(entry.mmproj) if entry.mmproj else None,
         )
         return LlamaCppEngine(entry.name, spec, on_state=partial(reporter.engine_state, entry.name))
 
@@ -137,7 +139,8 @@ def _route(entry: ModelSettings, settings: Settings, engines: dict[str, Engine],
     engine = engines.get(entry.engine)
     if engine is None:
         raise EngineConfigError(f"model {entry.id}: there is no engine named {entry.engine}")
-    model = _model(entry.id, catalog)
+    # What an operator has configured is on the list, whatever bigmodel.cn does.
+    model = msgspec.structs.replace(_model(entry.id, catalog), listed=True)
     if entry.max_tokens is not None:
         model = msgspec.structs.replace(
             model,

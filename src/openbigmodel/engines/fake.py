@@ -12,11 +12,11 @@ import itertools
 import json
 import re
 import socket
+import struct
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Self
 
 from openbigmodel.engines.endpoint import Endpoint
@@ -35,6 +35,10 @@ from openbigmodel.engines.fake_script import (
     error_answer,
     json_answer,
 )
+
+
+# Makes the kernel send a reset instead of an orderly end.
+_LINGER_0_S = struct.pack("ii", 1, 0)
 
 
 class FakeRequest:
@@ -79,10 +83,6 @@ class FakeRequest:
 Script = Callable[[FakeRequest], Iterable[Step]]
 
 
-def _fixed(steps: list[Step], request: FakeRequest) -> Iterable[Step]:
-    return steps
-
-
 def _echo(request: FakeRequest, count: int) -> Iterable[Step]:
     messages = request.json.get("messages") or [{}]
     words = re.findall(r"\S+\s*", str(messages[-1].get("content"))) or ["?"]
@@ -115,13 +115,16 @@ SCRIPTS: dict[str, Callable[[FakeRequest, int], Iterable[Step]]] = {
 def script_of(request: FakeRequest) -> Iterable[Step]:
     """The script that a request's model name asks for."""
     if request.method == "GET" and request.target.endswith(("/health", "/models")):
-        return json_answer(
-            200, {"object": "list", "data": [{"id": name, "object": "model"} for name in SCRIPTS]}
-        )
+        models = [{"id": name, "object": "model"} for name in SCRIPTS]
+        return json_answer(200, {"object": "list", "data": models})
     match = re.fullmatch(r"(fake-[a-z-]*[a-z])(?:-(\d+))?", str(request.json.get("model")))
     if not match or match[1] not in SCRIPTS:
         return error_answer(404, f"the fake models are {', '.join(SCRIPTS)}")
     return SCRIPTS[match[1]](request, int(match[2] or 3))
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 class _Client(asyncio.Protocol):
@@ -176,29 +179,29 @@ class _Client(asyncio.Protocol):
             self._engine.clients.pop(self, None)
 
     async def _read(self) -> FakeRequest | None:
-        while b"\r\n\r\n" not in self._input:
-            if not await self._more():
-                return None
-        end = self._input.index(b"\r\n\r\n")
-        line, *lines = self._input[:end].decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)}
-        size = end + 4 + int(headers.get("content-length", "0"))
-        while len(self._input) < size:
-            if not await self._more():
-                return None
-        body = bytes(self._input[end + 4 : size])
-        del self._input[:size]
-        return FakeRequest(line, headers, body, self._engine.now_s())
-
-    async def _more(self) -> bool:
-        self._wake.clear()
-        if not self._gone.is_set():
+        while (request := self._whole_request()) is None and not self._gone.is_set():
+            self._wake.clear()
             await self._wake.wait()
-        return not self._gone.is_set()
+        return request
+
+    def _whole_request(self) -> FakeRequest | None:
+        head, end, body = bytes(self._input).partition(b"\r\n\r\n")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)}
+        size = int(headers.get("content-length", "0"))
+        if not end or len(body) < size:
+            return None
+        self._input[:] = body[size:]
+        return FakeRequest(line, headers, body[:size], self._engine.now_s())
 
     async def _play(self, request: FakeRequest) -> None:
         for step in self._engine.script_for(request):
             await self._step(step, request)
+            # Not at once on to the next: a script without pauses must leave the loop to others.
+            await asyncio.sleep(0)
+            await self._writable.wait()
+            if self._gone.is_set():
+                await _for_ever()  # to be cancelled
 
     async def _step(self, step: Step, request: FakeRequest) -> None:
         match step:
@@ -215,19 +218,17 @@ class _Client(asyncio.Protocol):
             case Gate():
                 await request.gate()
             case Stall():
-                await asyncio.Event().wait()
+                await _for_ever()
             case Reset():
-                self._reset()
+                self._closing = True
+                linger = self.transport.get_extra_info("socket").setsockopt
+                linger(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0_S)
+                self.transport.abort()
             case End() if self._framing != "close":
                 self.transport.write(b"0\r\n\r\n" if self._framing == "chunked" else b"")
             case Close() | End():
                 self._closing = True
                 self.transport.close()
-        # Not at once on to the next step: a script without pauses must leave the loop to others.
-        await asyncio.sleep(0)
-        await self._writable.wait()
-        if self._gone.is_set():
-            await asyncio.Event().wait()  # to be cancelled
 
     def _head(self, head: Head) -> bytes:
         self._framing = head.framing
@@ -237,12 +238,6 @@ class _Client(asyncio.Protocol):
         else:
             lines.append("Transfer-Encoding: chunked" if head.framing == "chunked" else "Connection: close")
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-    def _reset(self) -> None:
-        self._closing = True
-        linger_0_s = b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_0_s)
-        self.transport.abort()
 
 
 class FakeEngine:
@@ -257,17 +252,17 @@ class FakeEngine:
         self.accepted = 0
         """Connections, ever."""
         self._send_buffer_bytes = send_buffer_bytes
-        self._scripts: deque[Script] = deque()
+        self._scripts: deque[Script | list[Step]] = deque()
         self._server: asyncio.Server | None = None
 
     def play(self, *scripts: Script | list[Step]) -> None:
         """Serve the next requests with these, one each."""
-        for script in scripts:
-            self._scripts.append(script if callable(script) else partial(_fixed, script))
+        self._scripts.extend(scripts)
 
     def script_for(self, request: FakeRequest) -> Iterable[Step]:
         """What to do with a request."""
-        return self._scripts.popleft()(request) if self._scripts else script_of(request)
+        script = self._scripts.popleft() if self._scripts else script_of
+        return script(request) if callable(script) else script
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes any that is free."""
@@ -310,7 +305,7 @@ async def _main(host: str, port: int) -> None:
     await engine.start(host, port)
     sys.stdout.write(f"{engine.endpoint.url}  models: {', '.join(SCRIPTS)}\n")
     sys.stdout.flush()
-    await asyncio.Event().wait()
+    await _for_ever()
 
 
 if __name__ == "__main__":

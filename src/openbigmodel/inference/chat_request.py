@@ -4,7 +4,6 @@ Order of judgement and texts follow bigmodel.cn (api.md §3.2); what it leaves o
 is always there, because "messages is illegal" alone has cost its users days (api.md §11).
 """
 
-import math
 import re
 from typing import Any, NoReturn
 
@@ -29,6 +28,8 @@ _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH_IN_ERROR = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
 _INT64_MAX = 2**63 - 1
+_THINKS_BY_DEFAULT = ("dynamic", "always")
+_NO_SWITCH = ("none", "in_content")
 
 
 class Surface(msgspec.Struct, frozen=True):
@@ -110,15 +111,23 @@ def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> 
         _check_tools(request)
     _check_sampling(request)
     _check_small_fields(request)
+    temperature, top_p = request.temperature, request.top_p
+    if request.do_sample is False:
+        temperature, top_p = 0.0, None
+    else:
+        temperature = model.temperature if temperature is None else temperature
+        top_p = model.top_p if top_p is None else top_p
+    effort = request.reasoning_effort
+    max_tokens_asked = request.max_tokens is not None or request.max_completion_tokens is not None
     return Generation(
         thinking=_thinking(request, model, surface),
-        thinking_default=model.thinking in ("dynamic", "always"),
+        thinking_default=model.thinking in _THINKS_BY_DEFAULT,
         clear_thinking=_clear_thinking(request, surface),
-        effort=model.efforts.get(request.reasoning_effort or ""),
-        max_tokens=_max_tokens(request, model),
-        max_tokens_asked=request.max_tokens is not None or request.max_completion_tokens is not None,
-        temperature=_temperature(request, model),
-        top_p=None if request.do_sample is False else request.top_p if request.top_p is not None else model.top_p,
+        effort=None if effort is None else model.efforts.get(effort),
+        max_tokens=_max_tokens(request, model) if max_tokens_asked else model.default_max_tokens,
+        max_tokens_asked=max_tokens_asked,
+        temperature=temperature,
+        top_p=top_p,
     )
 
 
@@ -255,14 +264,14 @@ def _check_small_fields(request: ChatRequest) -> None:
     if request.request_id is not None and not 1 <= len(str(request.request_id)) <= MAX_REQUEST_ID_CHARACTERS:
         raise _illegal(
             "request_id",
-            f"长度为6至{MAX_REQUEST_ID_CHARACTERS}个字符。",
-            f"6 to {MAX_REQUEST_ID_CHARACTERS} characters.",
+            f"长度为1至{MAX_REQUEST_ID_CHARACTERS}个字符。",
+            f"1 to {MAX_REQUEST_ID_CHARACTERS} characters.",
         )
     if request.user_id is not None and len(str(request.user_id)) > MAX_USER_ID_CHARACTERS:
         raise _illegal(
             "user_id",
-            f"长度为6至{MAX_USER_ID_CHARACTERS}个字符。",
-            f"6 to {MAX_USER_ID_CHARACTERS} characters.",
+            f"最长{MAX_USER_ID_CHARACTERS}个字符。",
+            f"At most {MAX_USER_ID_CHARACTERS} characters.",
         )
     wanted = request.response_format
     if wanted is not None and wanted.json_schema is not None:
@@ -271,9 +280,9 @@ def _check_small_fields(request: ChatRequest) -> None:
 
 def _thinking(request: ChatRequest, model: Model, surface: Surface) -> bool | None:
     """Whether to think; None when the model has no such switch, or the caller left it to the model."""
-    wanted = request.thinking.type if request.thinking is not None else None
-    if model.thinking in ("none", "in_content"):
+    if model.thinking in _NO_SWITCH:
         return None
+    wanted = request.thinking.type if request.thinking is not None else None
     if model.thinking == "always" and not surface.coding:
         effort = request.reasoning_effort
         if wanted == "disabled" or (effort is not None and effort not in model.efforts):
@@ -292,22 +301,14 @@ def _clear_thinking(request: ChatRequest, surface: Surface) -> bool:
 
 
 def _max_tokens(request: ChatRequest, model: Model) -> int:
-    field = "max_tokens"
-    asked = request.max_tokens
-    if asked is None and request.max_completion_tokens is not None:
-        field, asked = "max_completion_tokens", request.max_completion_tokens
-    if asked is None:
-        return model.default_max_tokens
-    if not math.isfinite(asked) or asked != int(asked) or not 1 <= asked <= model.max_tokens:
+    """What the caller asked for, in either field."""
+    asked = request.max_tokens if request.max_tokens is not None else request.max_completion_tokens
+    assert asked is not None
+    if not 1 <= asked <= model.max_tokens or asked != int(asked):
+        field = "max_tokens" if request.max_tokens is not None else "max_completion_tokens"
         raise ApiError(
             "1210",
             detail_zh=f"{field}参数非法：限制数值范围[1,{model.max_tokens}]",
             detail_en=f"{field} is invalid: the range is [1,{model.max_tokens}]",
         )
     return int(asked)
-
-
-def _temperature(request: ChatRequest, model: Model) -> float | None:
-    if request.do_sample is False:
-        return 0.0
-    return model.temperature if request.temperature is None else request.temperature

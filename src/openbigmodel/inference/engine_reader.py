@@ -42,6 +42,24 @@ class EngineProtocolError(Exception):
 class EngineReader:
     """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped."""
 
+    __slots__ = (
+        "_calls",
+        "_characters",
+        "_deltas",
+        "_events",
+        "_lessons_left",
+        "_reasoning_characters",
+        "_reasoning_deltas",
+        "_reasoning_tokens_seen",
+        "_run",
+        "_tail",
+        "_timings",
+        "_usage",
+        "_writer",
+        "done",
+        "finish_reason",
+    )
+
     def __init__(self, writer: ReplyWriter) -> None:
         self._writer = writer
         self._events: EventParser | None = None
@@ -149,10 +167,10 @@ class EngineReader:
         delta = choice.delta or choice.message
         if delta is not None:
             self._delta(delta)
-            if reply.usage is None and reply.timings is None and not choice.finish_reason:
-                self._learn(delta, data)
         if choice.finish_reason:
             self.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+        elif delta is not None and reply.usage is None and reply.timings is None:
+            self._learn(delta, data)
 
     def _learn(self, delta: Delta, event: bytes) -> None:
         """This chunk was not part of a known run; perhaps the next ones are like it."""
@@ -203,25 +221,22 @@ class EngineReader:
     def usage(self) -> Usage:
         """The engine's final counts, or the best that is known so far."""
         final, timings = self._usage, self._timings
+        measured = final is not None and final.completion_tokens is not None
         if final is not None and final.completion_tokens is not None:
-            completion = final.completion_tokens
-            prompt = final.prompt_tokens or 0
+            completion, prompt = final.completion_tokens, final.prompt_tokens or 0
             details = final.prompt_tokens_details
-            cached = (details.cached_tokens or 0) if details else 0
-            measured = True
+            cached = 0 if details is None else details.cached_tokens or 0
+        elif timings is not None:
+            completion, cached = timings.predicted_n, timings.cache_n
+            prompt = timings.prompt_n + cached
         else:
-            completion = timings.predicted_n if timings else self._deltas
-            prompt = timings.prompt_n + timings.cache_n if timings else 0
-            cached = timings.cache_n if timings else 0
-            measured = False
-        prompt, completion = max(prompt, 0), max(completion, 0)
-        return Usage(
-            prompt_tokens=prompt,
-            cached_tokens=min(max(cached, 0), prompt),
-            completion_tokens=completion,
-            reasoning_tokens=min(self._reasoning_tokens(final, completion), completion),
-            measured=measured,
-        )
+            completion, prompt, cached = self._deltas, 0, 0
+        reasoning = self._reasoning_tokens(final, completion)
+        if not (0 <= cached <= prompt and 0 <= reasoning <= completion):
+            # An engine that counts wrongly; what it says of the whole bounds what it says of the part.
+            prompt, completion = max(prompt, 0), max(completion, 0)
+            cached, reasoning = min(max(cached, 0), prompt), min(max(reasoning, 0), completion)
+        return Usage(prompt, cached, completion, reasoning, measured)
 
     def _reasoning_tokens(self, final: EngineUsage | None, completion: int) -> int:
         """The engine's count where it has one; else what was seen; else the share of the text."""
@@ -230,11 +245,11 @@ class EngineReader:
             said = details.reasoning_tokens if details else None
             said = final.reasoning_tokens if said is None else said
             if said is not None:
-                return max(said, 0)
-        if self._reasoning_tokens_seen:
-            return self._reasoning_tokens_seen
+                return said
         if not self._reasoning_deltas:
             return 0
+        if self._reasoning_tokens_seen:
+            return self._reasoning_tokens_seen
         if self._reasoning_deltas > 1:
             return self._reasoning_deltas
         characters = self._reasoning_characters + self._characters

@@ -131,7 +131,7 @@ class _Engine(Section, frozen=True, kw_only=True, tag_field="kind"):
     name: Annotated[Name, _help("The name that models refer to; unique.")]
     max_output: Annotated[
         Count | None,
-        _help("Most tokens that one answer may have here. Default: the model's own cap."),
+        _help("Most tokens that one answer may have here. Default: 4096 built in, elsewhere the model's own cap."),
     ] = None
 
     @property
@@ -149,9 +149,6 @@ class LlamaCppEngineSettings(_Engine, frozen=True, kw_only=True, tag="llamacpp")
             "GGUF file, hf:OWNER/REPO/FILE or modelscope:OWNER/REPO/FILE; of a split model, the first part."
         ),
     ]
-    mmproj: Annotated[ModelFile | None, _help("GGUF file of the vision part, in the same three forms.")] = (
-        None
-    )
     chat_template: Annotated[
         Path | None, _help("Jinja file that replaces the chat template in the GGUF.")
     ] = None

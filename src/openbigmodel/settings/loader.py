@@ -91,9 +91,9 @@ class _Loader:
 
     @staticmethod
     def _judge_unknown(variable: str, known: list[str]) -> None:
-        """A slip of the keyboard is an error; a variable of somebody else's (BIGMODEL_API_KEY) is not."""
+        """A slip of the keyboard is an error; a variable of somebody else's (BIGMODEL_KEY) is not."""
         endings = [name.removeprefix(_PREFIX) for name in known]
-        close = difflib.get_close_matches(variable.removeprefix(_PREFIX), endings, n=1)
+        close = difflib.get_close_matches(variable.removeprefix(_PREFIX), endings, n=1, cutoff=0.65)
         if close:
             raise SettingsError(f"{variable} is not a setting; did you mean {_PREFIX}{close[0]}?")
 

@@ -45,7 +45,9 @@ class ApiBench:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         registry = bench.pipeline.registry
-        self.callers = Callers(Authenticator(Keys()), bench.request_log, bench.metrics, IdSource(), now_s=lambda: CREATED_S)
+        self.callers = Callers(
+            Authenticator(Keys()), bench.request_log, bench.metrics, IdSource(), now_s=lambda: CREATED_S
+        )
         self.chat = {surface: ChatRoute(surface, bench.pipeline, self.callers) for surface in SURFACES}
         self.health = HealthApi(registry, self.callers, bench.metrics)
         self.app = asgi_app(ModelsApi(registry, self.callers, CREATED_S), self.health)

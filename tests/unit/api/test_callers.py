@@ -46,4 +46,6 @@ def test_a_refusal_is_noted_without_the_credential() -> None:
     record = json.loads(log.getvalue())
     assert record.pop("id").startswith("19700101080000")
     assert record == {"time": "1970-01-01T00:00:00.500Z", "path": "/v1/models", "status": 401, "code": "1000"}
-    assert b'bigmodel_requests_total{code="1000",engine="",model="",status="401"} 1.0' in known._metrics.render()
+    assert (
+        b'bigmodel_requests_total{code="1000",engine="",model="",status="401"} 1.0' in known._metrics.render()
+    )

@@ -51,7 +51,9 @@ def test_a_wrong_method() -> None:
     assert json.loads(bytes(response.body))["error"] == "Method Not Allowed"
 
 
-@pytest.mark.parametrize(("language", "text"), [(b"en", "Internal error"), (b"\xff\xfe", "内部错误"), (b"", "内部错误")])
+@pytest.mark.parametrize(
+    ("language", "text"), [(b"en", "Internal error"), (b"\xff\xfe", "内部错误"), (b"", "内部错误")]
+)
 def test_a_fault_of_ours_says_nothing(language: bytes, text: str) -> None:
     response = internal_error(request(language=language))
 

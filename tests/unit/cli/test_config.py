@@ -17,7 +17,6 @@ tls_key = "key.pem"
 name = "local"
 kind = "llamacpp"
 model = "a.gguf"
-mmproj = "hf:zai-org/GLM-4.6V/mmproj.gguf"
 chat_template = "a.jinja"
 
 [[models]]

@@ -36,7 +36,11 @@ def test_a_request_as_the_engine_sees_it() -> None:
             assert await listener.body() == b"hello"
             assert listener.headers[b"content-type"] == b"application/json"
             request = engine.requests[0]
-            assert (request.method, request.target, request.body) == ("POST", "/base/v1/chat/completions", b'{"a":1}')
+            assert (request.method, request.target, request.body) == (
+                "POST",
+                "/base/v1/chat/completions",
+                b'{"a":1}',
+            )
             assert request.headers == {
                 "host": f"{host}:{port}",
                 "content-type": "application/json",
@@ -150,7 +154,10 @@ def test_a_used_connection_that_breaks_after_the_first_byte_is_a_failure() -> No
         ([Head(framing=5), Data(b"x"), Gate(), Reset()], "connection lost: "),
         ([Raw(b"hello\r\n\r\n"), Stall()], "not HTTP: "),
         ([Head(), Gate(), Raw(b"not a chunk"), Stall()], "not HTTP: "),
-        ([Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), Stall()], "not HTTP: "),
+        (
+            [Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), Stall()],
+            "not HTTP: ",
+        ),
     ],
 )
 def test_an_answer_that_breaks(steps: list[Step], reason: str) -> None:
@@ -174,7 +181,10 @@ def test_an_answer_that_breaks(steps: list[Step], reason: str) -> None:
 def test_a_body_that_ends_with_the_connection() -> None:
     async def test() -> None:
         async with FakeEngine() as engine:
-            engine.play([Head(framing="close"), Data(b"abc"), End()], [Head(framing="close"), Data(b"abc"), Gate(), Reset()])
+            engine.play(
+                [Head(framing="close"), Data(b"abc"), End()],
+                [Head(framing="close"), Data(b"abc"), Gate(), Reset()],
+            )
             pool = ConnectionPool(engine.endpoint)
             assert await (await ask(pool)).body() == b"abc"
             cut = await ask(pool)

@@ -180,3 +180,37 @@ def test_a_model_file_that_is_there(tmp_path: Path) -> None:
 
     assert isinstance(worker, LlamaCppEngine)
     assert (worker.name, worker.spec.path, worker.spec.max_output) == ("local", tmp_path / "no-such.gguf", 200)
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.states: list[str] = []
+
+    def engine_state(self, engine: str, state: str, reason: str) -> None:
+        self.states.append(f"{engine} {state}")
+
+
+def test_the_least_that_an_embedded_engine_needs_makes_one_that_starts(tmp_path: Path) -> None:
+    heard = Heard()
+    text = f"""
+[[engines]]
+name = "local"
+kind = "llamacpp"
+model = "{demo_model_path()}"
+
+[[models]]
+id = "glm-4.7-flash"
+engine = "local"
+"""
+
+    async def start_and_stop() -> str:
+        registry = build_registry(settings_of(tmp_path, text), tmp_path / "models", heard, CATALOG)
+        (engine,) = registry.engines
+        await engine.start()
+        try:
+            return engine.state
+        finally:
+            await registry.stop()
+
+    assert asyncio.run(start_and_stop()) == "ready"
+    assert heard.states == ["local starting", "local ready", "local stopped"]

@@ -39,7 +39,9 @@ def run(test: Test, *scripts: Script | list[Step], **options: Any) -> None:
 
 
 async def ask(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
-    return await client.post("/chat/completions", json={"messages": [{"role": "user", "content": "a b c"}], **fields})
+    return await client.post(
+        "/chat/completions", json={"messages": [{"role": "user", "content": "a b c"}], **fields}
+    )
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -140,7 +142,9 @@ def test_a_gate() -> None:
 
 def test_it_waits_for_a_slow_reader() -> None:
     async def test(engine: FakeEngine, client: httpx.AsyncClient) -> None:
-        async with client.stream("POST", "/chat/completions", json={"model": "fake-endless-1000000"}) as response:
+        async with client.stream(
+            "POST", "/chat/completions", json={"model": "fake-endless-1000000"}
+        ) as response:
             assert response.status_code == 200
             request = engine.requests[0]
             produced = -1

@@ -32,7 +32,14 @@ def test_a_stream_of_vllm() -> None:
     assert (steps[0], steps[-2:]) == (Head(), [DONE, End()])
     assert opening["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert tokens[0]["choices"][0] == {"index": 0, "delta": {"reasoning": "r"}, "finish_reason": None}
-    assert [token["choices"][0]["delta"].get("content") for token in tokens] == [None, "a", "b", None, None, None]
+    assert [token["choices"][0]["delta"].get("content") for token in tokens] == [
+        None,
+        "a",
+        "b",
+        None,
+        None,
+        None,
+    ]
     assert tokens[3]["choices"][0]["delta"]["tool_calls"][0]["function"] == {"name": "f", "arguments": ""}
     assert finish["choices"][0]["finish_reason"] == "tool_calls"
     assert usage == {

@@ -198,7 +198,9 @@ class Bench:
         catalog = load_catalog()
         models = [model for model in catalog if model.id in MODELS]
         self.pipeline = Pipeline(
-            registry=Registry([self.remote], {model.id: Route(model, self.remote, f"real-{model.id}") for model in models}),
+            registry=Registry(
+                [self.remote], {model.id: Route(model, self.remote, f"real-{model.id}") for model in models}
+            ),
             in_flight=self.in_flight,
             settlement=self.settlement,
             request_log=self.request_log,
@@ -231,7 +233,9 @@ class Bench:
     async def violations(self, *, usage_is_true: bool = True) -> list[str]:
         """Everything that does not hold now that all requests should be over. Empty is good."""
         found = []
-        if not await within(ENGINE_STOPS_WITHIN_S, lambda: all(request.over for request in self.engine.requests)):
+        if not await within(
+            ENGINE_STOPS_WITHIN_S, lambda: all(request.over for request in self.engine.requests)
+        ):
             found.append("an engine works for nobody")
         if self.in_flight.total or self.pipeline.exchanges:
             found.append("a place in flight was not given back")
@@ -260,7 +264,9 @@ class Bench:
             billed = lines[0].usage.completion_tokens
             produced = sum(request.tokens for request in self.engine.requests if request.over)
             if not sink.delivered_tokens <= billed <= produced:
-                found.append(f"{name}: delivered {sink.delivered_tokens}, billed {billed}, produced {produced}")
+                found.append(
+                    f"{name}: delivered {sink.delivered_tokens}, billed {billed}, produced {produced}"
+                )
         return found
 
 

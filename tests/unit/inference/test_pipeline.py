@@ -23,8 +23,12 @@ from openbigmodel.limits import InFlight
 from tests.unit.inference.pipeline_bench import CODING, PAAS, Bench, run, until
 
 REPLY = Reply(content=("Hello", ", ", "world"), reasoning=("let ", "me "))
-WEATHER = Reply(content=(), calls=(("get_weather", ('{"city":', '"北京"}')), ("now", ())), finish_reason="tool_calls")
-TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("get_weather", "now")]
+WEATHER = Reply(
+    content=(), calls=(("get_weather", ('{"city":', '"北京"}')), ("now", ())), finish_reason="tool_calls"
+)
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {}}} for name in ("get_weather", "now")
+]
 
 
 @pytest.mark.parametrize("dialect", [VLLM, LLAMA_SERVER])
@@ -82,7 +86,8 @@ def test_streamed_tool_calls(tool_stream: bool) -> None:
         sink = await bench.ask(stream=True, tools=TOOLS, tool_stream=tool_stream).answered()
         calls = [call for delta in sink.deltas for call in delta.get("tool_calls", ())]
         arguments = {
-            index: "".join(call["function"]["arguments"] for call in calls if call["index"] == index) for index in (0, 1)
+            index: "".join(call["function"]["arguments"] for call in calls if call["index"] == index)
+            for index in (0, 1)
         }
 
         assert arguments == {0: '{"city":"北京"}', 1: "{}"}
@@ -98,7 +103,10 @@ def test_tool_calls_in_a_body() -> None:
     async def test(bench: Bench) -> None:
         choice = json.loads((await bench.ask(tools=TOOLS).answered()).body)["choices"][0]
 
-        assert [call["function"]["arguments"] for call in choice["message"]["tool_calls"]] == ['{"city":"北京"}', "{}"]
+        assert [call["function"]["arguments"] for call in choice["message"]["tool_calls"]] == [
+            '{"city":"北京"}',
+            "{}",
+        ]
         assert choice["finish_reason"] == "tool_calls"
         assert await bench.violations() == []
 
@@ -117,7 +125,12 @@ def test_what_is_written_down() -> None:
         await asked.answered()
 
         line = bench.settlement.lines[0]
-        assert (line.account_id, line.api_key_id, line.model, line.engine) == ("account", "key", "glm-4.6", "fake")
+        assert (line.account_id, line.api_key_id, line.model, line.engine) == (
+            "account",
+            "key",
+            "glm-4.6",
+            "fake",
+        )
         assert (line.finish_reason, line.code, line.usage.measured) == ("stop", "", True)
         assert line.ended_ms - line.started_ms == 5000
         record = bench.records[0]
@@ -212,7 +225,10 @@ def test_an_unknown_model_is_one_label_in_the_metrics() -> None:
         bench.ask(model="made-up-1")
         bench.ask(model="made-up-2")
 
-        assert b'bigmodel_requests_total{code="1211",engine="",model="unknown",status="400"} 2.0' in bench.metrics.render()
+        assert (
+            b'bigmodel_requests_total{code="1211",engine="",model="unknown",status="400"} 2.0'
+            in bench.metrics.render()
+        )
 
     run(test)
 

@@ -32,7 +32,9 @@ def delivers_before_settling(patch: pytest.MonkeyPatch) -> None:
 
 
 def settles_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(MemorySettlement, "record", lambda _, line, done: asyncio.get_running_loop().call_soon(done, None))
+    patch.setattr(
+        MemorySettlement, "record", lambda _, line, done: asyncio.get_running_loop().call_soon(done, None)
+    )
 
 
 def settles_twice(patch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,9 @@ MANY = Reply(content=("word ",) * 9).events()
 FINISH, USAGE = REPLY.finish()
 BEGUN = [Head(), *TOKENS[:2]]
 OTHER_USAGE = event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
-NOT_FINISHED = json_answer(200, {"choices": [{"index": 0, "message": {"content": "one"}, "finish_reason": None}]})
+NOT_FINISHED = json_answer(
+    200, {"choices": [{"index": 0, "message": {"content": "one"}, "finish_reason": None}]}
+)
 TRUE_LENGTH = 10_000
 
 
@@ -67,24 +69,38 @@ STREAMS: dict[str, tuple[list[Step], Ending]] = {
     "[DONE], but no end": ([Head(), *TOKENS, FINISH, USAGE, DONE, Stall()], WHOLE),
     "no usage": ([Head(), *TOKENS, FINISH, DONE, End()], WHOLE),
     "tokens after [DONE]": (
-        [Head(), Data(b"".join(t.data for t in (*MANY, FINISH, DONE, *MANY) if isinstance(t, Data)), 9), End()],
+        [
+            Head(),
+            Data(b"".join(t.data for t in (*MANY, FINISH, DONE, *MANY) if isinstance(t, Data)), 9),
+            End(),
+        ],
         Ending(text="word " * 9, finish_reason="stop", tokens=9),
     ),
     "usage twice": ([Head(), *TOKENS, FINISH, OTHER_USAGE, USAGE, DONE, End()], WHOLE),
     "usage in mid-stream": ([Head(), OTHER_USAGE, *TOKENS, FINISH, USAGE, DONE, End()], WHOLE),
     "an error first": ([Head(), event({"error": {"message": "out of memory"}}), End()], FAILED),
-    "an error in mid-stream": ([*BEGUN, Gate(), event({"error": {"message": "out"}}), Stall()], CUT_AFTER_TWO),
+    "an error in mid-stream": (
+        [*BEGUN, Gate(), event({"error": {"message": "out"}}), Stall()],
+        CUT_AFTER_TWO,
+    ),
     "abort as a reason": (
         [*BEGUN, event({"choices": [{"index": 0, "delta": {}, "finish_reason": "abort"}]}), DONE, End()],
         CUT_AFTER_TWO,
     ),
     "a huge event": ([Head(), Data(b"data: " + b"x" * 5_000_000), Stall()], FAILED),
-    "a huge event in mid-stream": ([*BEGUN, Gate(), Data(b"data: " + b"x" * 5_000_000), Stall()], CUT_AFTER_TWO),
+    "a huge event in mid-stream": (
+        [*BEGUN, Gate(), Data(b"data: " + b"x" * 5_000_000), Stall()],
+        CUT_AFTER_TWO,
+    ),
     "binary junk": ([Head(), Data(b"data: \xff\xfe\x00\n\n"), Stall()], FAILED),
     "binary junk in mid-stream": ([*BEGUN, Gate(), Data(b"data: \x00\xff\n\n"), Stall()], CUT_AFTER_TWO),
     "JSON of another kind": ([Head(), event([1, 2]), Stall()], FAILED),
     "a tool call out of step": (
-        [Head(), event({"choices": [{"delta": {"tool_calls": [{"index": 9, "function": {"name": "f"}}]}}]}), Stall()],
+        [
+            Head(),
+            event({"choices": [{"delta": {"tool_calls": [{"index": 9, "function": {"name": "f"}}]}}]}),
+            Stall(),
+        ],
         FAILED,
     ),
     "no HTTP": ([Raw(b"\x16\x03\x01 hello\r\n\r\n"), Stall()], FAILED),
@@ -145,7 +161,10 @@ def test_a_faulty_body(name: str) -> None:
 
         assert (sink.status, sink.code) == (500, "1234")
         assert bench.records[0]["id"] in sink.body.decode()
-        assert (bench.settlement.lines[0].code, bench.settlement.lines[0].usage.completion_tokens) == ("1234", 0)
+        assert (bench.settlement.lines[0].code, bench.settlement.lines[0].usage.completion_tokens) == (
+            "1234",
+            0,
+        )
         assert await bench.violations() == []
 
     run(test, BODIES[name])
@@ -168,7 +187,11 @@ def test_nobody_listens(stream: bool) -> None:
 
 @pytest.mark.parametrize(
     ("steps", "silence_s", "code", "text"),
-    [([Stall()], 601, "1234", ""), ([Head(), Stall()], 601, "1234", ""), ([*BEGUN, Stall()], 121, "", "one two ")],
+    [
+        ([Stall()], 601, "1234", ""),
+        ([Head(), Stall()], 601, "1234", ""),
+        ([*BEGUN, Stall()], 121, "", "one two "),
+    ],
 )
 def test_a_silent_engine_is_given_up(
     steps: list[Step], silence_s: float, code: str, text: str, monkeypatch: pytest.MonkeyPatch
@@ -268,7 +291,9 @@ ENOSPC = OSError(28, "No space left on device")
 
 @pytest.mark.parametrize("raises", [True, False], ids=["raises", "reports"])
 @pytest.mark.parametrize(
-    ("stream", "gate"), [(False, False), (True, False), (True, True)], ids=["body", "unseen stream", "open stream"]
+    ("stream", "gate"),
+    [(False, False), (True, False), (True, True)],
+    ids=["body", "unseen stream", "open stream"],
 )
 def test_an_answer_whose_usage_is_lost_never_looks_whole(stream: bool, gate: bool, raises: bool) -> None:
     reply = Reply()

@@ -53,7 +53,10 @@ def test_request_ids_of_all_kinds(request_id: object) -> None:
 
 
 def test_usage_leaves_out_details_that_a_model_has_not() -> None:
-    assert msgspec.json.encode(ReplyUsage(1, 2, 3)) == b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}'
+    assert (
+        msgspec.json.encode(ReplyUsage(1, 2, 3))
+        == b'{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}'
+    )
     with_cache = ReplyUsage(1, 2, 3, prompt_tokens_details=CachedTokens(0))
     assert msgspec.to_builtins(with_cache)["prompt_tokens_details"] == {"cached_tokens": 0}
 

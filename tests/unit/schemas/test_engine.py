@@ -19,9 +19,17 @@ def decode(value: object) -> EngineReply:
         {},
         {"choices": [], "usage": None, "timings": None, "error": None},
         {"choices": [{}]},
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": None, "logprobs": None, "stop_reason": None}]},
+        {
+            "choices": [
+                {"index": 0, "delta": {}, "finish_reason": None, "logprobs": None, "stop_reason": None}
+            ]
+        },
         {"choices": [{"delta": {"role": "assistant", "content": None, "tool_calls": None, "refusal": None}}]},
-        {"choices": [{"delta": {"tool_calls": [{"index": None, "id": None, "type": "function", "function": None}]}}]},
+        {
+            "choices": [
+                {"delta": {"tool_calls": [{"index": None, "id": None, "type": "function", "function": None}]}}
+            ]
+        },
         {"choices": [], "usage": {"prompt_tokens": None, "prompt_tokens_details": {"cached_tokens": None}}},
         {"choices": [], "timings": {"prompt_ms": 1.5, "draft_n": 3}},
     ],

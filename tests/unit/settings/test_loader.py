@@ -39,7 +39,6 @@ hf_token = "env:MY_TOKEN"
 name = "local"
 kind = "llamacpp"
 model = "models/a.gguf"
-mmproj = "hf:zai-org/GLM-4.6V@main/q 4/mmproj.gguf"
 chat_template = "~/a.jinja"
 context_tokens = 4096
 slots = 2
@@ -105,7 +104,6 @@ def test_every_setting_can_be_read_from_a_file(tmp_path: Path) -> None:
     local, gpu, cloud = settings.engines
     assert isinstance(local, LlamaCppEngineSettings)
     assert local.model.path == tmp_path / "models/a.gguf"
-    assert local.mmproj == "hf:zai-org/GLM-4.6V@main/q 4/mmproj.gguf"
     assert local.chat_template == Path("/home/li/a.jinja")
     assert (local.context_tokens, local.slots, local.threads, local.max_output) == (4096, 2, 3, None)
     assert isinstance(gpu, OpenAIEngineSettings)
@@ -150,6 +148,7 @@ def test_what_kubernetes_sets_for_a_service_named_bigmodel_does_no_harm() -> Non
         "BIGMODEL_SERVICE_PORT": "80",
         "BIGMODEL_PORT_80_TCP": "tcp://10.96.0.9:80",
         "BIGMODEL_PORT_80_TCP_ADDR": "10.96.0.9",
+        "BIGMODEL_KEY": "id.secret",
         "BIGMODEL_API_KEY": "id.secret",
         "BIGMODEL_BASE_URL": "http://10.96.0.9",
     }
@@ -240,7 +239,7 @@ MISTAKES = [
     (
         "[[engines]]\nname = 'a'\nkind = 'llamacpp'\nmodel = 'm'\nbase_url = 'http://a'",
         (
-            'FILE: [[engines]] "a": base_url is not a setting; known are name, max_output, model, mmproj, '
+            'FILE: [[engines]] "a": base_url is not a setting; known are name, max_output, model, '
             "chat_template, context_tokens, slots, threads"
         ),
     ),
