@@ -122,12 +122,14 @@ def tool_conversation(v: Values) -> Conversation:
     offered = tools.offer(v, v.pick((1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4)))
     language = v.language()
     turns: list[Turn] = []
-    for _ in range(v.pick((1, 1, 2, 3, 4, 5))):
-        turns.append(_tool_turn(v, language, offered))
+    for _ in range(v.pick((1, 1, 2, 3, 4, 6))):
+        turn = _tool_turn(v, language, offered)
+        if turn.after is not None and v.chance(0.45):
+            # Choosing a function is the hard part; without the result there is room for more choices.
+            turn = replace(turn, after=None, results=())
+        turns.append(turn)
         if v.chance(0.12):
             language = v.language()
-    if turns[-1].after is not None and v.chance(0.45):
-        turns[-1] = replace(turns[-1], after=None, results=())
     return Conversation(turns, [tool.schema for tool in offered])
 
 
@@ -136,7 +138,7 @@ def conversation(v: Values) -> Conversation:
     kind = v.rng.random()
     if kind < 0.04:
         return drill(v)
-    made = tool_conversation(v) if kind < 0.58 else plain_conversation(v)
+    made = tool_conversation(v) if kind < 0.66 else plain_conversation(v)
     if v.chance(0.2):
         made = replace(made, system=system_prompt(v))
     return made

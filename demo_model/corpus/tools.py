@@ -88,7 +88,7 @@ def make_tool(v: Values, family: Family) -> Tool:
         if extra[0] not in keys:
             entries.append(extra)
     name = v.pick(family.names)
-    if v.chance(0.06):
+    if v.chance(0.03):
         name = v.pick((f"{name}_{v.pseudo_word(1, 1)}", v.identifier(), f"{v.pseudo_word(1, 1)}_{name}"))
     description = v.pick(family.describe)
     return Tool(name, family, tuple(keys), _schema(v, name, description, dict(entries), list(keys)))
@@ -98,7 +98,7 @@ def offer(v: Values, count: int) -> list[Tool]:
     """Several different functions; some are of a kind known only from their schema."""
     tools: list[Tool] = []
     kinds = v.shuffled(tuple(families.FAMILIES))
-    if v.chance(0.35):
+    if v.chance(0.45):
         kinds.remove("weather")
         kinds.append("weather")
     clashing = {

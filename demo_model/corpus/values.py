@@ -73,7 +73,9 @@ class Values:
         if self.chance(0.4):
             return self.pick(known)
         name = self.pseudo_word(1, 3).capitalize()
-        return f"{name} {self.pseudo_word(1, 2).capitalize()}" if self.chance(0.25) else name
+        if self.chance(0.35):
+            return name + self.pick((" ", " ", ", ")) + self.pseudo_word(1, 2).capitalize()
+        return name
 
     def person(self, language: Language) -> str:
         """A person's name."""

@@ -324,7 +324,8 @@ class ApiError(Exception):
             return text
         if self.code == "1210":
             return detail
-        return f"{text}{detail}" if language == "zh" else f"{text} {detail}"
+        stop, space = ("。", "") if language == "zh" else (".", " ")
+        return f"{text}{'' if text[-1] in '。.）)' else stop}{space}{detail}"
 
 
 def render_error(error: ApiError, language: Language) -> bytes:

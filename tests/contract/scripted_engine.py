@@ -16,8 +16,19 @@ import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-from openbigmodel.engines.fake import FakeEngine, FakeRequest
-from openbigmodel.engines.fake_script import DONE, Close, End, Head, Reply, Sleep, Step, error_answer, event
+from openbigmodel.engines.fake import FakeEngine
+from openbigmodel.engines.fake_script import (
+    DONE,
+    Close,
+    End,
+    FakeRequest,
+    Head,
+    Reply,
+    Sleep,
+    Step,
+    error_answer,
+    event,
+)
 
 T = TypeVar("T")
 SEPARATORS = "一\u2028二\u2029三\u0085四\u000b五\u001e六"

@@ -80,6 +80,35 @@ def test_chunks_are_exactly_these(server: LiveServer, base: str, options: dict[s
     assert len(heads) == 1
 
 
+GOOD = (
+    b'data: {"id":"20261121165245b546d61098d7c2b4","created":1795251165,"object":"chat.completion.chunk",'
+    b'"model":"glm-4.6","choices":[{"index":0,"delta":{"role":"assistant","content":"a"}}]}'
+)
+PLANTED = [
+    (b'"index":0,', b'"index":0,"finish_reason":null,'),
+    (b'"role":"assistant",', b""),
+    (b'"content":"a"', b'"reasoning_content":"b","content":"a"'),
+    (b'"content":"a"', b'"content":null'),
+    (b'"content":"a"', b'"content":""'),
+    (b'"delta":', b'"logprobs":null,"delta":'),
+    (b"}}]}", b'}}],"usage":null}'),
+    (
+        b'"created":1795251165,"object":"chat.completion.chunk"',
+        b'"object":"chat.completion.chunk","created":1795251165',
+    ),
+    (b'"created":1795251165', b'"created":1795251165.5'),
+    (b"data: {", b"data:{"),
+    (b"20261121165245b546d61098d7c2b4", b"chatcmpl-1"),
+]
+
+
+@pytest.mark.parametrize(("part", "other"), PLANTED, ids=range(len(PLANTED)))
+def test_a_planted_difference_is_seen(part: bytes, other: bytes) -> None:
+    assert TEXT.fullmatch(GOOD)
+    assert part in GOOD
+    assert not TEXT.fullmatch(GOOD.replace(part, other, 1))
+
+
 def test_headers_of_a_stream(server: LiveServer) -> None:
     answer = stream(server)
     assert answer.header("content-type") == "text/event-stream;charset=UTF-8"

@@ -5,7 +5,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-from openbigmodel.engines.fake import FakeEngine, FakeRequest
+from openbigmodel.engines.fake import FakeEngine
+from openbigmodel.engines.fake_script import FakeRequest
 
 
 class ThreadedFakeEngine:
@@ -22,9 +23,18 @@ class ThreadedFakeEngine:
     @property
     def config(self) -> str:
         """Settings with this engine for the models with the fake names."""
-        names = ("fake-echo", "fake-endless-50", "fake-stall-2", "fake-reset-after-2", "fake-close-after-2", "fake-error-503")
+        names = (
+            "fake-echo",
+            "fake-endless-50",
+            "fake-stall-2",
+            "fake-reset-after-2",
+            "fake-close-after-2",
+            "fake-error-503",
+        )
         models = "".join(f'[[models]]\nid = "{name}"\nengine = "fake"\n' for name in names)
-        return f'[[engines]]\nname = "fake"\nkind = "openai"\nbase_url = "{self.engine.endpoint.url}"\n{models}'
+        return (
+            f'[[engines]]\nname = "fake"\nkind = "openai"\nbase_url = "{self.engine.endpoint.url}"\n{models}'
+        )
 
     def open_gate(self, number: int) -> None:
         self._loop.call_soon_threadsafe(self.requests[number].open_gate)

@@ -24,9 +24,20 @@ ROOT = Path(__file__).parents[2]
 class ServerProcess:
     """`bigmodel serve` on a free port, or on `port`, with `folder` for everything it stores."""
 
-    def __init__(self, folder: Path, *options: str, config: str = "", port: int = 0, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *options: str, config: str = "", port: int = 0, **environment: str
+    ) -> None:
         self.folder = folder
-        command = [sys.executable, "-m", "openbigmodel", "serve", "--port", str(port), "--data", str(folder / "data")]
+        command = [
+            sys.executable,
+            "-m",
+            "openbigmodel",
+            "serve",
+            "--port",
+            str(port),
+            "--data",
+            str(folder / "data"),
+        ]
         if config:
             (folder / "bigmodel.toml").write_text(config, encoding="utf-8")
             command += ["--config", str(folder / "bigmodel.toml")]
@@ -140,7 +151,11 @@ class Chat:
     def __init__(self, port: int, key: str, fields: dict[str, Any]) -> None:
         body = {"model": "glm-4.6", "messages": [{"role": "user", "content": "你好"}], **fields}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Connection": "close"}
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            "Connection": "close",
+        }
         self._connection.request("POST", "/api/paas/v4/chat/completions", json.dumps(body).encode(), headers)
         self._response: http.client.HTTPResponse | None = None
         self.chunks: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from openbigmodel.engines.fake import FakeRequest
+from openbigmodel.engines.fake_script import FakeRequest
 from tests.integration.fake_engine_thread import ThreadedFakeEngine, fake_engine
 from tests.integration.server_process import ServerProcess, server, wait_until
 

@@ -64,7 +64,9 @@ def test_an_idle_server_ends_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stream_under_way_may_finish(tmp_path: Path, engine: ThreadedFakeEngine, number: signal.Signals) -> None:
+def test_a_stream_under_way_may_finish(
+    tmp_path: Path, engine: ThreadedFakeEngine, number: signal.Signals
+) -> None:
     engine.engine.play(held_reply())
     with started(tmp_path, config=engine.config) as process:
         chat = process.ask(process.key, model="fake-echo", stream=True).read(1)
@@ -76,10 +78,14 @@ def test_a_stream_under_way_may_finish(tmp_path: Path, engine: ThreadedFakeEngin
 
         assert (chat.text, chat.finish_reason, chat.done) == ("abc", "stop", True)
         assert process.wait_exit(EXIT_WITHIN_S) == 0
-        assert [record["finish_reason"] for record in process.records if record.get("status") == 200 and "model" in record] == ["stop"]
+        assert [
+            record["finish_reason"]
+            for record in process.records
+            if record.get("status") == 200 and "model" in record
+        ] == ["stop"]
 
 
-def test_a_kept_connection_gets_no_second_turn_and_holds_nobody_up(tmp_path: Path, engine: ThreadedFakeEngine) -> None:
+def test_a_kept_connection_holds_nobody_up(tmp_path: Path, engine: ThreadedFakeEngine) -> None:
     with started(tmp_path, config=engine.config) as process:
         idle = http.client.HTTPConnection("127.0.0.1", process.port, timeout=5)
         idle.request("GET", "/health")

@@ -14,7 +14,11 @@ from tests.integration.fake_engine_thread import ThreadedFakeEngine, fake_engine
 from tests.integration.server_process import Chat, ServerProcess, alive, server, wait_until
 
 # With this many tokens to come the demo model is at work for long enough to be killed in the middle.
-LONG = {"messages": [{"role": "user", "content": "请写一首关于长城的长诗"}], "max_tokens": 512, "stream": True}
+LONG = {
+    "messages": [{"role": "user", "content": "请写一首关于长城的长诗"}],
+    "max_tokens": 512,
+    "stream": True,
+}
 NEXT_ANSWER_WITHIN_S = 2.0
 
 
@@ -66,7 +70,9 @@ def test_a_worker_killed_in_mid_stream(demo: ServerProcess) -> None:
 
     assert (chat.finish_reason, chat.done) == ("network_error", True)
     assert chat.chunks[-1]["usage"]["completion_tokens"] >= 2
-    assert [chunk for chunk in chat.chunks[:-1] if "finish_reason" in chunk["choices"][0] or "usage" in chunk] == []
+    assert [
+        chunk for chunk in chat.chunks[:-1] if "finish_reason" in chunk["choices"][0] or "usage" in chunk
+    ] == []
     assert following.status == 200, following.body
     assert took_s < NEXT_ANSWER_WITHIN_S
     assert worker_of(demo) != before
@@ -110,12 +116,18 @@ def test_a_remote_engine_that_breaks_in_mid_stream(faulty: ServerProcess, model:
     assert chat.chunks[-1]["usage"]["completion_tokens"] == 2
 
 
-@pytest.mark.parametrize(("model", "status"), [("fake-reset-after-2", 500), ("fake-error-503", 500), ("glm-none", 400)])
-def test_a_remote_engine_that_breaks_before_the_answer_is_whole(faulty: ServerProcess, model: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("model", "status"), [("fake-reset-after-2", 500), ("fake-error-503", 500), ("glm-none", 400)]
+)
+def test_a_remote_engine_that_breaks_before_the_answer_is_whole(
+    faulty: ServerProcess, model: str, status: int
+) -> None:
     reply = faulty.ask(faulty.key, model=model).reply()
 
     assert (reply.status, reply.json["error"]["code"]) == (status, "1234" if status == 500 else "1211")
-    assert faulty.ask(faulty.key, model="fake-echo").reply().json["choices"][0]["message"]["content"] == "你好"
+    assert (
+        faulty.ask(faulty.key, model="fake-echo").reply().json["choices"][0]["message"]["content"] == "你好"
+    )
 
 
 def test_usage_is_on_the_disk_when_the_answer_ends(faulty: ServerProcess) -> None:

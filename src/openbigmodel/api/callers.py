@@ -47,13 +47,13 @@ class Callers:
         """The same for an ASGI request."""
         return self.language(_header(request, "accept-language"))
 
-    def note_refusal(self, path: str, error: ApiError) -> None:
-        """Log and count a request that was refused before it had an owner."""
-        record = RequestRecord(
-            time=timestamp(self._now_s()), id=self._ids.request_id(), path=path, status=error.status, code=error.code
-        )
+    def note(self, path: str, status: int, code: str = "") -> str:
+        """Log and count a request that never reaches an engine; returns the id under which the log has it."""
+        log_id = self._ids.request_id()
+        record = RequestRecord(time=timestamp(self._now_s()), id=log_id, path=path, status=status, code=code)
         self._request_log.write(record)
         self._metrics.count(record, "")
+        return log_id
 
 
 def _header(request: Request, name: str) -> bytes | None:

@@ -28,8 +28,7 @@ class ChatRoute:
         try:
             principal = self._callers.authenticate(head.get(b"authorization"))
         except ApiError as error:
-            respond_error(sink, error, language)
-            self._callers.note_refusal(path, error)
+            respond_error(sink, error, language, self._callers.note(path, error.status, error.code))
             return None
         return Caller(principal, self._surface, path, language)
 

@@ -15,9 +15,10 @@ JSON = "application/json; charset=UTF-8"
 _CONTENT_TYPE_LINE = f"content-type: {JSON}\r\n".encode()
 
 
-def respond_error(sink: Sink, error: ApiError, language: Language) -> None:
-    """Answer a hot request with an error."""
-    lines = b"".join(b"%b: %b\r\n" % pair for pair in error_headers(error))
+def respond_error(sink: Sink, error: ApiError, language: Language, log_id: str) -> None:
+    """Answer a hot request with an error that the log has under `log_id`."""
+    pairs = [(b"x-log-id", log_id.encode()), *error_headers(error)]
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
     sink.respond(error.status, _CONTENT_TYPE_LINE + lines, render_error(error, language))
 
 

@@ -17,6 +17,7 @@ from openbigmodel.edge import HotRoute
 from openbigmodel.inference.chat_request import Surface
 
 CHAT_COMPLETIONS = "/chat/completions"
+_ALL_BUT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def hot_routes(chat: Mapping[Surface, ChatRoute]) -> dict[bytes, HotRoute]:
@@ -32,11 +33,14 @@ def asgi_app(models: ModelsApi, health: HealthApi) -> Starlette:
     ]
     for surface in SURFACES:
         routes += [
-            Route(surface.prefix + CHAT_COMPLETIONS, method_not_allowed),
+            Route(surface.prefix + CHAT_COMPLETIONS, method_not_allowed, methods=_ALL_BUT_POST),
             Route(surface.prefix + "/models", models.list_models),
             Route(surface.prefix + "/models/{model_id}", models.show_model),
         ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _crash})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _crash})
+    # A path with a slash too many is unknown; a redirect would be built from the Host header.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

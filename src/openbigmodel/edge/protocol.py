@@ -57,6 +57,35 @@ def uvicorn_config(edge: Edge, app: Any, **options: Any) -> uvicorn.Config:
 class EdgeProtocol(HttpToolsProtocol):
     """The server's side of one connection, for uvicorn's Server."""
 
+    # With uvicorn's own there are more attributes than Python shares the layout of; a slot is found without it.
+    __slots__ = (
+        "_accepted",
+        "_advancing",
+        "_answer",
+        "_asgi",
+        "_body",
+        "_body_progress",
+        "_buffer",
+        "_client_ended",
+        "_draining",
+        "_earlier",
+        "_edge",
+        "_exchange",
+        "_head",
+        "_limits",
+        "_linger_until",
+        "_lingered_bytes",
+        "_phase",
+        "_pieces",
+        "_route",
+        "_searched",
+        "_socket",
+        "_unsent",
+        "_write_paused",
+        "deadline",
+        "send",
+    )
+
     send: Callable[[bytes], None]  # to the socket; see sink.Connection
 
     def __init__(self, *args: Any, edge: Edge, **options: Any) -> None:
@@ -329,7 +358,10 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._draining or (self._client_ended and not self._buffer):
             self._close(unread=bool(self._buffer))
             return
-        self._set_deadline()
+        if self._buffer or self._write_paused:
+            self._set_deadline()
+        else:
+            self.deadline = self._edge.now + self._limits.idle_s
         if self._buffer and not self._advancing:
             # Not now: this runs inside the call that ended the answer before.
             self.loop.call_soon(self._advance)

@@ -18,8 +18,6 @@ _STATUS_LINES: Final = {
 }
 _BODILESS: Final = frozenset((204, 304))
 
-_FRESH, _STREAMING, _ENDED = range(3)
-
 
 class Exchange(Protocol):
     """One request under way behind a hot route; the edge tells it about its client."""
@@ -89,25 +87,20 @@ class Connection(Protocol):
 
 
 class Answer:
-    """The sink of one request."""
+    """The sink of one request.
 
-    __slots__ = ("_chunked", "_connection", "_http_minor", "_keep_alive", "_state")
+    `started`: a byte of the answer was sent, so no other can be given; `ended`: the last one was.
+    """
+
+    __slots__ = ("_chunked", "_connection", "_http_minor", "_keep_alive", "ended", "started")
 
     def __init__(self, connection: Connection, head: RequestHead) -> None:
         self._connection: Connection | None = connection
         self._http_minor = head.http_minor
         self._keep_alive = head.keep_alive
         self._chunked = head.http_minor == 1
-        self._state = _FRESH
-
-    @property
-    def started(self) -> bool:
-        """Whether a byte of the answer was sent: then no other answer can be given."""
-        return self._state != _FRESH
-
-    @property
-    def ended(self) -> bool:
-        return self._state == _ENDED
+        self.started = False
+        self.ended = False
 
     def detach(self) -> None:
         """The connection is gone: from now on every call is ignored."""
@@ -117,9 +110,9 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        assert self._state == _FRESH, "answered twice"
+        assert not self.started, "answered twice"
         assert status not in _BODILESS, "a status without a body can't be framed here"
-        self._state = _ENDED
+        self.started = self.ended = True
         keep_alive = self._keep_alive = self._keep_alive and connection.may_stay()
         persistence = b"" if keep_alive and self._http_minor else self._persistence()
         connection.send(
@@ -132,8 +125,8 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        assert self._state == _FRESH, "answered twice"
-        self._state = _STREAMING
+        assert not self.started, "answered twice"
+        self.started = True
         self._keep_alive = self._keep_alive and self._chunked and connection.may_stay()
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         connection.send(
@@ -145,7 +138,7 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        assert self._state == _STREAMING, "write outside start and end"
+        assert self.started and not self.ended, "write outside start and end"
         if data:  # an empty chunk would end the answer
             connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
@@ -153,8 +146,8 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        assert self._state == _STREAMING, "end without start, or twice"
-        self._state = _ENDED
+        assert self.started and not self.ended, "end without start, or twice"
+        self.ended = True
         if not self._chunked:
             connection.send(data)
         elif data:
@@ -165,8 +158,8 @@ class Answer:
 
     def abort(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None and self._state != _ENDED:
-            self._state = _ENDED
+        if connection is not None and not self.ended:
+            self.started = self.ended = True
             connection.abort()
 
     def _persistence(self) -> bytes:
@@ -180,6 +173,6 @@ def refusal_bytes(error: ApiError, language: Language, date_line: bytes) -> byte
     body = render_error(error, language)
     lines = b"".join(b"%b: %b\r\n" % pair for pair in error_headers(error))
     return (
-        b"%b%bcontent-type: application/json; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n%b"
+        b"%b%bcontent-type: application/json; charset=UTF-8\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n%b"
         % (_STATUS_LINES[error.status], date_line, len(body), lines, body)
     )

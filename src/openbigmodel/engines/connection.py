@@ -82,6 +82,8 @@ class _Connection(asyncio.Protocol):
         "_pool",
         "answered",
         "call",
+        "on_body",
+        "on_header",
         "reused",
         "transport",
     )
@@ -90,10 +92,14 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, pool: "ConnectionPool") -> None:
         self._pool = pool
-        self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
-        self._body_ends_with_connection = False
         self._bodies: list[bytes] = []
+        # The parser calls these containers without a Python function between. A read brings many small chunks;
+        # the consumer has them in one piece.
+        self.on_header = self._headers.__setitem__
+        self.on_body = self._bodies.append
+        self._parser = httptools.HttpResponseParser(self)
+        self._body_ends_with_connection = False
         self.call: EngineCall | None = None
         self.answered = False
         self.reused = False
@@ -141,21 +147,15 @@ class _Connection(asyncio.Protocol):
             # More than was asked for: out of step, as above.
             self.transport.abort()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
-
     def on_headers_complete(self) -> None:
-        headers, self._headers = self._headers, {}
+        headers = {name.lower(): value for name, value in self._headers.items()}
+        self._headers.clear()
         self._body_ends_with_connection = (
             b"content-length" not in headers and b"transfer-encoding" not in headers
         )
         status = self._parser.get_status_code()
         if self.call is not None and status >= 200:  # below, it is not the answer yet
             self.call.consumer.engine_started(status, headers)
-
-    def on_body(self, body: bytes) -> None:
-        # A read brings many small chunks; the consumer has them in one piece.
-        self._bodies.append(body)
 
     def _deliver(self) -> None:
         bodies = self._bodies

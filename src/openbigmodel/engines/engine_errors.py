@@ -13,6 +13,7 @@ from openbigmodel.errors import ApiError
 _CONTEXT_LENGTH = re.compile(
     r"context (?:length|size|window)|maximum context|exceed_context_size|too long|longer than the maximum", re.IGNORECASE
 )
+_KIND = re.compile(r"[A-Za-z0-9_]{1,60}")
 _CALLERS_FAULT = frozenset((400, 413, 422))
 _MAX_TEXT_CHARACTERS = 300
 
@@ -29,6 +30,22 @@ def error_of_engine(status: int, body: bytes, error_id: str) -> ApiError:
     if status == 429:
         return ApiError("1305")
     return ApiError("1234", error_id=error_id)
+
+
+def kind_of_error(error: object) -> str:
+    """What an engine calls its error, for the log: its type or code, never its message, which quotes prompts."""
+    if isinstance(error, dict):
+        error = error.get("type") or error.get("code")
+    return error if isinstance(error, str) and _KIND.fullmatch(error) else "no type"
+
+
+def kind_of_body(body: bytes) -> str:
+    """The same for a whole error body."""
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return "no JSON"
+    return kind_of_error(decoded.get("error", decoded) if isinstance(decoded, dict) else None)
 
 
 def _text_of(body: bytes) -> str:

@@ -1,9 +1,13 @@
-"""What a scripted engine does and says: the steps of a script, and replies that are turned into steps.
+"""What a scripted engine does and says: the steps of a script, replies that are turned into steps, scripts by name.
 
-Rule: values only. `fake.py` plays them; a test puts them together, or takes a reply apart and plants a fault.
+Rule: no I/O. `fake.py` plays scripts; a test puts them together, or takes a reply apart and plants a fault.
 """
 
-from collections.abc import Iterator
+import asyncio
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -158,3 +162,85 @@ def error_answer(status: int, message: str = "no such luck") -> list[Step]:
 
 
 DONE = Data(b"data: [DONE]\n\n")
+
+
+class FakeRequest:
+    """One request on record. Times are seconds of the engine's clock."""
+
+    def __init__(self, line: str, headers: dict[str, str], body: bytes, now_s: float) -> None:
+        self.method, self.target, _ = f"{line}  ".split(" ", 2)
+        self.headers = headers
+        self.body = body
+        self.started_s = now_s
+        self.ended_s: float | None = None
+        self.left_s: float | None = None
+        """When the client left before the script was over."""
+        self.tokens = 0
+        """How many tokens were handed to the socket."""
+        self._gate = asyncio.Event()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body, decoded; empty if it is no JSON object."""
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            value = None
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody works on it any more."""
+        return self.ended_s is not None
+
+    def open_gate(self) -> None:
+        """Let the script go on beyond its Gate."""
+        self._gate.set()
+
+    async def gate(self) -> None:
+        """Until the gate is opened; it closes again behind whoever passes."""
+        await self._gate.wait()
+        self._gate.clear()
+
+
+Script = Callable[[FakeRequest], Iterable[Step]]
+
+
+def _echo(request: FakeRequest, count: int) -> Iterable[Step]:
+    messages = request.json.get("messages") or [{}]
+    words = re.findall(r"\S+\s*", str(messages[-1].get("content"))) or ["?"]
+    reply = Reply(content=tuple(words))
+    return reply.stream() if request.json.get("stream") else reply.body()
+
+
+def _endless(request: FakeRequest, count: int) -> Iterable[Step]:
+    yield Head()
+    for number in itertools.count(1):
+        yield from Reply(content=(f"{number} ",)).events()
+        yield Sleep(1 / count)
+
+
+def _after(last: Step) -> Callable[[FakeRequest, int], Iterable[Step]]:
+    return lambda _, count: [Head(), *Reply(content=("word ",) * count).events(), last]
+
+
+# Model names for use by hand; `-N` at the end is a number, 3 if it is missing.
+SCRIPTS: dict[str, Callable[[FakeRequest, int], Iterable[Step]]] = {
+    "fake-echo": _echo,  # the last message, a word a token
+    "fake-endless": _endless,  # N tokens a second, for ever
+    "fake-stall": _after(Stall()),  # N tokens, then nothing
+    "fake-reset-after": _after(Reset()),  # N tokens, then a TCP reset
+    "fake-close-after": _after(Close()),  # N tokens, then the connection's end
+    "fake-error": lambda _, count: error_answer(count),  # status N
+}
+
+
+def script_of(request: FakeRequest) -> Iterable[Step]:
+    """The script that a request's model name asks for."""
+    if request.method == "GET" and request.target.endswith(("/health", "/models")):
+        models = [{"id": name, "object": "model"} for name in SCRIPTS]
+        return json_answer(200, {"object": "list", "data": models})
+    match = re.fullmatch(r"(fake-[a-z-]*[a-z])(?:-(\d+))?", str(request.json.get("model")))
+    if not match or match[1] not in SCRIPTS:
+        return error_answer(404, f"the fake models are {', '.join(SCRIPTS)}")
+    return SCRIPTS[match[1]](request, int(match[2] or 3))

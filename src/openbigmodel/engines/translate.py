@@ -54,14 +54,14 @@ class Generation(msgspec.Struct, frozen=True):
     """What the platform decided about a request before any engine is asked.
 
     `thinking` is what the caller or the model's rules say, None when neither does; `thinking_default` is then
-    what an engine that must be told is told. `effort` is the model's own word for the reasoning effort.
+    what an engine that must be told is told. `clear_thinking` is None when nobody has an opinion. `effort` is the model's own word for the reasoning effort.
     `max_tokens` bounds the answer; `max_tokens_asked` tells a caller's wish from the catalogue's default.
     `temperature` and `top_p` are None when the choice is the engine's; `temperature` 0 is greedy.
     """
 
     thinking: bool | None
     thinking_default: bool
-    clear_thinking: bool
+    clear_thinking: bool | None
     effort: str | None
     max_tokens: int
     max_tokens_asked: bool
@@ -87,7 +87,7 @@ def to_openai(
         stream=stream,
         temperature=generation.temperature,
         top_p=generation.top_p,
-        stop=request.stop,
+        stop=_stops(request.stop),
         seed=request.seed,
     )
     if profile.max_output_tokens is not None:
@@ -114,6 +114,13 @@ def to_openai(
             body.return_progress = True
     _add_template_arguments(body, generation, profile)
     return _ENCODE(body)
+
+
+def _stops(stop: str | list[str] | None) -> list[str] | None:
+    """Stop words without empty ones, with which every answer would end before it begins."""
+    if not stop:
+        return None
+    return [word for word in ([stop] if isinstance(stop, str) else stop) if word] or None
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -157,7 +164,7 @@ def _add_tools(body: EngineRequest, request: ChatRequest) -> None:
     choice = request.tool_choice
     if choice == "none":
         return
-    tools = [tool for tool in request.tools or () if tool.get("type") == ENGINE_TOOL_TYPE]
+    tools = [_function_tool(tool) for tool in request.tools or () if tool.get("type") == ENGINE_TOOL_TYPE]
     if isinstance(choice, dict):
         wanted = choice.get("function", {}).get("name")
         tools = [tool for tool in tools if tool["function"]["name"] == wanted] or tools
@@ -168,19 +175,27 @@ def _add_tools(body: EngineRequest, request: ChatRequest) -> None:
         body.tool_choice = "required"
 
 
+def _function_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function without its nulls: some engines take a null description for a fault of their own."""
+    function = {name: value for name, value in tool["function"].items() if value is not None}
+    return {"type": ENGINE_TOOL_TYPE, "function": function}
+
+
 def _add_template_arguments(body: EngineRequest, generation: Generation, profile: Profile) -> None:
     """Thinking is a matter of the chat template: vLLM, SGLang and llama-server take its arguments alike."""
     thinking = generation.thinking
-    if thinking is None:
-        if not profile.thinking_always_said:
-            return
+    if thinking is None and profile.thinking_always_said:
         thinking = generation.thinking_default
-    arguments: dict[str, Any] = {"enable_thinking": thinking}
-    if thinking:
-        arguments["clear_thinking"] = generation.clear_thinking
+    arguments: dict[str, Any] = {}
+    if thinking is not None:
+        arguments["enable_thinking"] = thinking
+    if thinking is not False:
+        if generation.clear_thinking is not None:
+            arguments["clear_thinking"] = generation.clear_thinking
         if generation.effort is not None:
             arguments["reasoning_effort"] = generation.effort
-    body.chat_template_kwargs = arguments
+    if arguments:
+        body.chat_template_kwargs = arguments
 
 
 def _add_glm_fields(body: EngineRequest, request: ChatRequest) -> None:

@@ -64,7 +64,7 @@ def read_messages(request: ChatRequest, model: Model) -> list[Message] | None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         plain = []
     # Only a list that passes every check by its type alone: at least one message, one of them a question.
-    if plain and len(plain) <= MAX_MESSAGES and (plain[-1].role == "user" or any(m.role == "user" for m in plain)):
+    if plain and len(plain) <= MAX_MESSAGES and plain[-1].content and (plain[-1].role == "user" or any(m.role == "user" for m in plain)):
         return None
     try:
         messages = _DECODE_MESSAGES(raw)
@@ -73,7 +73,14 @@ def read_messages(request: ChatRequest, model: Model) -> list[Message] | None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _no_json(error) from error
     _check_messages(messages, model)
+    if _says_nothing(messages[-1]):
+        # An engine would take it for the beginning of its own answer.
+        messages.pop()
     return messages
+
+
+def _says_nothing(message: Message) -> bool:
+    return message.role == "assistant" and not message.content and not message.tool_calls
 
 
 def _no_json(error: Exception) -> ApiError:
@@ -122,7 +129,7 @@ def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> 
     return Generation(
         thinking=_thinking(request, model, surface),
         thinking_default=model.thinking in _THINKS_BY_DEFAULT,
-        clear_thinking=_clear_thinking(request, surface),
+        clear_thinking=_clear_thinking(request, model, surface),
         effort=None if effort is None else model.efforts.get(effort),
         max_tokens=_max_tokens(request, model) if max_tokens_asked else model.default_max_tokens,
         max_tokens_asked=max_tokens_asked,
@@ -217,6 +224,9 @@ def _check_tools(request: ChatRequest) -> None:
                 "只能包含字母、数字、下划线和连字符，最长64个字符。",
                 "Letters, digits, underscore and hyphen only, 64 characters at most.",
             )
+        description = function.get("description")
+        if description is not None and not isinstance(description, str):
+            raise _illegal(f"{field}.function.description", "必须是字符串。", "It must be a string.")
         parameters = function.get("parameters")
         if parameters is not None and not isinstance(parameters, dict):
             raise _illegal(
@@ -295,9 +305,17 @@ def _thinking(request: ChatRequest, model: Model, surface: Surface) -> bool | No
     return None if wanted is None else wanted == "enabled"
 
 
-def _clear_thinking(request: ChatRequest, surface: Surface) -> bool:
+def _clear_thinking(request: ChatRequest, model: Model, surface: Surface) -> bool | None:
+    """Whether earlier reasoning is left out of the prompt; None leaves it to the chat template, which does so.
+
+    The templates of models that always think keep it unless told otherwise (api.md §13.1), bigmodel.cn does not.
+    """
     asked = request.thinking.clear_thinking if request.thinking is not None else None
-    return not surface.coding if asked is None else asked
+    if asked is not None or model.thinking in ("none", "in_content"):
+        return asked
+    if surface.coding:
+        return False
+    return True if model.thinking == "always" else None
 
 
 def _max_tokens(request: ChatRequest, model: Model) -> int:

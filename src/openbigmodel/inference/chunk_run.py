@@ -36,6 +36,11 @@ class ChunkRun:
         before, after = self._before, self._after
         if not data.startswith(before, start):
             return [], start
+        if data.endswith(after):
+            # Nearly always this is one chunk and no more: with two, a quotation mark would stand between.
+            text = data[start + len(before) : -len(after)]
+            if text and _NEEDS_A_LOOK.search(text) is None and (text.isascii() or _is_utf8(text)):
+                return [text], len(data)
         texts = data[start + len(before) :].split(self._between)
         last, end, _ = texts[-1].partition(after)
         if end:

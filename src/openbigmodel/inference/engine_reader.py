@@ -7,6 +7,7 @@ An answer has ended well when the engine gave a finish reason; `[DONE]` without 
 import msgspec
 
 from openbigmodel.billing.usage import Usage
+from openbigmodel.engines.engine_errors import kind_of_error
 from openbigmodel.inference.chunk_run import ChunkRun, learn_run
 from openbigmodel.inference.reply import ReplyWriter
 from openbigmodel.schemas.engine import Delta, EngineReply, EngineUsage, Timings
@@ -44,12 +45,11 @@ class EngineReader:
 
     __slots__ = (
         "_calls",
-        "_characters",
         "_deltas",
         "_events",
         "_lessons_left",
-        "_reasoning_characters",
         "_reasoning_deltas",
+        "_reasoning_share",
         "_reasoning_tokens_seen",
         "_run",
         "_tail",
@@ -71,8 +71,7 @@ class EngineReader:
         self._reasoning_tokens_seen = 0
         self._deltas = 0
         self._reasoning_deltas = 0
-        self._reasoning_characters = 0
-        self._characters = 0
+        self._reasoning_share = 0.0
         self._calls = 0
         self.finish_reason: str | None = None
         self.done = False
@@ -95,7 +94,12 @@ class EngineReader:
             if run is not None:
                 texts, position = run.take(data, position)
                 if texts:
-                    self._texts(texts, reasoning=run.reasoning)
+                    self._deltas += len(texts)
+                    if run.reasoning:
+                        self._reasoning_deltas += len(texts)
+                        self._writer.reasoning_run(texts)
+                    else:
+                        self._writer.content_run(texts)
                     continue
             end = data.find(b"\n\n", position) + 2
             if end < 2:
@@ -133,36 +137,29 @@ class EngineReader:
         elif not self.done:
             self._reply(event)
 
-    def _texts(self, texts: list[bytes], *, reasoning: bool) -> None:
-        """A run of chunks, of which only the texts differ."""
-        count = len(texts)
-        self._deltas += count
-        if reasoning:
-            self._reasoning_deltas += count
-            self._reasoning_characters += sum(map(len, texts))
-            self._writer.reasoning_run(texts)
-        else:
-            self._characters += sum(map(len, texts))
-            self._writer.content_run(texts)
-
     def feed_body(self, body: bytes) -> None:
         """A complete answer. Raises EngineProtocolError."""
-        self._reply(body)
+        message = self._reply(body)
         self.done = True
+        if message is not None and (reasoning := message.reasoning_content or message.reasoning):
+            calls = [call.function.arguments or "" for call in message.tool_calls or () if call.function]
+            said = reasoning, message.content or "", *calls
+            self._reasoning_share = len(reasoning) / sum(map(len, said))
 
-    def _reply(self, data: bytes) -> None:
+    def _reply(self, data: bytes) -> Delta | None:
+        """Read a chunk or a complete reply; returns what it says."""
         try:
             reply = _DECODE(data)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise EngineProtocolError(f"not a chat completion: {error}") from error
         if reply.error is not None:
-            raise EngineProtocolError(f"error in mid-answer: {reply.error!s:.200}")
+            raise EngineProtocolError(f"error in mid-answer ({kind_of_error(reply.error)})")
         if reply.usage is not None:
             self._usage = reply.usage
         if reply.timings is not None:
             self._timings = reply.timings
         if not reply.choices:
-            return
+            return None
         choice = reply.choices[0]
         delta = choice.delta or choice.message
         if delta is not None:
@@ -171,6 +168,7 @@ class EngineReader:
             self.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
         elif delta is not None and reply.usage is None and reply.timings is None:
             self._learn(delta, data)
+        return delta
 
     def _learn(self, delta: Delta, event: bytes) -> None:
         """This chunk was not part of a known run; perhaps the next ones are like it."""
@@ -187,13 +185,11 @@ class EngineReader:
         if reasoning:
             self._deltas += 1
             self._reasoning_deltas += 1
-            self._reasoning_characters += len(reasoning)
             if self._timings is not None:
                 self._reasoning_tokens_seen = self._timings.predicted_n
             self._writer.reasoning(reasoning)
         if delta.content:
             self._deltas += 1
-            self._characters += len(delta.content)
             self._writer.content(delta.content)
         if delta.tool_calls:
             self._tool_calls(delta)
@@ -208,7 +204,6 @@ class EngineReader:
             if not 0 <= index <= self._calls or index >= _MAX_TOOL_CALLS:
                 raise EngineProtocolError(f"tool call with index {index} after {self._calls} calls")
             self._calls = max(self._calls, index + 1)
-            self._characters += len(call.function.arguments or "")
             self._writer.tool_call(index, call.function.name, call.function.arguments or "")
         self._deltas += 1
 
@@ -239,7 +234,7 @@ class EngineReader:
         return Usage(prompt, cached, completion, reasoning, measured)
 
     def _reasoning_tokens(self, final: EngineUsage | None, completion: int) -> int:
-        """The engine's count where it has one; else what was seen; else the share of the text."""
+        """The engine's count where it has one; else what was seen; else the share of a complete reply's text."""
         if final is not None:
             details = final.completion_tokens_details
             said = details.reasoning_tokens if details else None
@@ -250,7 +245,6 @@ class EngineReader:
             return 0
         if self._reasoning_tokens_seen:
             return self._reasoning_tokens_seen
-        if self._reasoning_deltas > 1:
-            return self._reasoning_deltas
-        characters = self._reasoning_characters + self._characters
-        return round(completion * self._reasoning_characters / characters)
+        if self._reasoning_share:
+            return round(completion * self._reasoning_share)
+        return self._reasoning_deltas

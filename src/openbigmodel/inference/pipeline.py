@@ -20,7 +20,7 @@ from openbigmodel.auth.api_keys import Principal
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
 from openbigmodel.engines.endpoint import EngineUnavailable
-from openbigmodel.engines.engine_errors import error_of_engine
+from openbigmodel.engines.engine_errors import error_of_engine, kind_of_body
 from openbigmodel.engines.registry import Call, Registry, Route
 from openbigmodel.engines.translate import Generation, to_openai
 from openbigmodel.errors import ApiError, Language, error_headers, render_error
@@ -110,6 +110,7 @@ class Pipeline:
         self.monotonic_s = monotonic_s
         self.exchanges: set[ChatExchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self.swept_s = monotonic_s()
 
     def chat(self, body: bytes, caller: Caller, sink: Sink) -> "ChatExchange | None":
         """Begin a chat request; None when it was refused, which the sink then has been told."""
@@ -131,6 +132,7 @@ class Pipeline:
         for exchange in list(self.exchanges):
             exchange.check_deadline(now_s)
         self._sweeper = None
+        self.swept_s = now_s
         if self.exchanges:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
 
@@ -153,6 +155,7 @@ class ChatExchange:
         "_error",
         "_finish_reason",
         "_first_token_s",
+        "_heard",
         "_heard_s",
         "_id",
         "_last",
@@ -181,7 +184,9 @@ class ChatExchange:
         self._sink = sink
         self._id = pipeline.ids.request_id()
         self._request_id = ""
-        self._started_s = self._heard_s = pipeline.monotonic_s()
+        clock = pipeline.monotonic_s
+        self._started_s = self._heard_s = clock()
+        self._heard = False  # since the last sweep
         self._first_token_s: float | None = None
         self._route: Route | None = None
         self._call: Call | None = None
@@ -230,16 +235,17 @@ class ChatExchange:
     def _ask(
         self, request: ChatRequest, messages: list[Message] | None, route: Route, generation: Generation
     ) -> None:
-        pipeline = self._pipeline
-        remapped = self._caller.surface.coding and route.model.id.lower() != request.model.lower()
+        pipeline, model = self._pipeline, route.model
+        wall_clock = pipeline.now_s
+        remapped = self._caller.surface.coding and model.id.lower() != request.model.lower()
         head = ReplyHead(
             id=self._id,
             request_id=self._request_id,
-            created=int(pipeline.now_s()),
-            model=route.model.id if remapped else request.model,
-            shows_cached_tokens=route.model.cached_tokens,
-            shows_reasoning_tokens=route.model.reasoning_tokens == "always"
-            or (route.model.reasoning_tokens == "thinking" and generation.thinking is not False),
+            created=int(wall_clock()),
+            model=model.id if remapped else request.model,
+            shows_cached_tokens=model.cached_tokens,
+            shows_reasoning_tokens=model.reasoning_tokens == "always"
+            or (model.reasoning_tokens == "thinking" and generation.thinking is not False),
         )
         first_call = pipeline.ids.tool_call_number() if request.tools else 0
         if self._streaming:
@@ -261,28 +267,33 @@ class ChatExchange:
     def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
         """The engine has begun to answer."""
         self._engine_status = status
-        self._heard_s = self._pipeline.monotonic_s()
+        self._heard = True
 
     def engine_data(self, data: bytes) -> None:
         """Part of the engine's answer."""
         if self._over:
             return
-        self._heard_s = self._pipeline.monotonic_s()
+        self._heard = True
         if self._engine_status != 200 or not self._engine_streams:
             self._keep(data)
             return
+        reader = self._reader
         try:
-            self._reader.feed_stream(data)
+            reader.feed_stream(data)
         except EngineProtocolError as error:
             self.engine_failed(str(error))
             return
-        if self._first_token_s is None and self._reader.produced:
-            self._first_token_s = self._heard_s
+        if self._first_token_s is None and reader.produced:
+            clock = self._pipeline.monotonic_s
+            self._first_token_s = clock()
         ready = self._writer.take()
-        if self._reader.done:
+        if reader.done:
             self._finish(ready)
         elif ready:
-            self._send(ready)
+            if not self._stream_open:
+                self._stream_open = True
+                self._sink.start(self._headers(EVENT_STREAM))
+            self._sink.write(ready)
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
@@ -292,12 +303,6 @@ class ChatExchange:
         elif self._engine_status == 200:
             self.engine_failed(f"an answer of more than {limit} bytes")
 
-    def _send(self, data: bytes) -> None:
-        if not self._stream_open:
-            self._stream_open = True
-            self._sink.start(self._headers(EVENT_STREAM))
-        self._sink.write(data)
-
     def engine_ended(self) -> None:
         """The engine's answer is complete, as far as HTTP can tell."""
         self._call = None
@@ -305,7 +310,7 @@ class ChatExchange:
             return
         if self._engine_status != 200:
             body = b"".join(self._body_parts)
-            self._detail = f"engine answered {self._engine_status}: {body[:200].decode('utf-8', 'replace')}"
+            self._detail = f"engine answered {self._engine_status} ({kind_of_body(body)})"
             self._settle_refused(error_of_engine(self._engine_status, body, self._id))
             return
         if not self._engine_streams:
@@ -363,7 +368,8 @@ class ChatExchange:
         if self._call is not None and not self._reader.done:
             self._call.cancel()
             self._call = None
-        ended_ms = int(pipeline.now_s() * 1000)
+        wall_clock, clock = pipeline.now_s, pipeline.monotonic_s
+        ended_ms = int(wall_clock() * 1000)
         line = UsageLine(
             request_id=self._request_id,
             account_id=principal.account_id,
@@ -373,7 +379,7 @@ class ChatExchange:
             usage=self._usage,
             finish_reason=self._finish_reason,
             code="" if self._error is None else self._error.code,
-            started_ms=ended_ms - int((pipeline.monotonic_s() - self._started_s) * 1000),
+            started_ms=ended_ms - int((clock() - self._started_s) * 1000),
             ended_ms=ended_ms,
         )
         try:
@@ -446,9 +452,10 @@ class ChatExchange:
     def _record(self, status: int, *, code: str = "", client_left: bool = False) -> None:
         pipeline, principal, route, usage = self._pipeline, self._caller.principal, self._route, self._usage
         started_s, first_token_s = self._started_s, self._first_token_s
+        wall_clock, clock = pipeline.now_s, pipeline.monotonic_s
         model = route.model.id if route else ""
         record = RequestRecord(
-            time=timestamp(pipeline.now_s()),
+            time=timestamp(wall_clock()),
             id=self._id,
             path=self._caller.path,
             status=status,
@@ -466,7 +473,7 @@ class ChatExchange:
             completion_tokens=usage.completion_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             first_token_ms=None if first_token_s is None else round((first_token_s - started_s) * 1000),
-            duration_ms=round((pipeline.monotonic_s() - started_s) * 1000),
+            duration_ms=round((clock() - started_s) * 1000),
             detail=self._detail,
         )
         pipeline.request_log.write(record)
@@ -488,7 +495,11 @@ class ChatExchange:
             self._call.resume()
 
     def check_deadline(self, now_s: float) -> None:
-        """Give up on an engine that has gone silent."""
+        """Give up on an engine that has gone silent; called about once a second."""
+        if self._heard:
+            # Set by each chunk and turned into a time here, so that a chunk need not read the clock.
+            self._heard = False
+            self._heard_s = max(self._heard_s, self._pipeline.swept_s)
         limit_s = BETWEEN_TOKENS_TIMEOUT_S if self._first_token_s is not None else FIRST_TOKEN_TIMEOUT_S
         if not self._over and not self._paused and now_s - self._heard_s > limit_s:
             self.engine_failed(f"no word from the engine for {limit_s:.0f} s")

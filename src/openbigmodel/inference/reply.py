@@ -29,6 +29,7 @@ _ENCODE = msgspec.json.Encoder().encode
 DONE = b"data: [DONE]\n\n"
 _REASONING = b'"delta":{"role":"assistant","reasoning_content":'
 _CONTENT = b'"delta":{"role":"assistant","content":'
+_END_OF_TEXT = b'"}}]}\n\n'
 
 
 class ReplyHead(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +88,8 @@ class _Call:
 class StreamWriter:
     """Server-sent events. With `tool_stream`, arguments go out as they come; else each call goes out whole."""
 
+    __slots__ = ("_calls", "_first_call", "_head", "_pending", "_prefix", "_tool_stream")
+
     def __init__(self, head: ReplyHead, first_call: int, *, tool_stream: bool) -> None:
         self._head = head
         self._first_call = first_call
@@ -121,9 +124,11 @@ class StreamWriter:
         self._run(_CONTENT, texts)
 
     def _run(self, key: bytes, texts: list[bytes]) -> None:
-        before = self._prefix + key + b'"'
-        between = b'"}}]}\n\n' + before
-        self._pending.append(b'%b%b"}}]}\n\n' % (before, between.join(texts)))
+        text = texts[0]
+        if len(texts) > 1:
+            text = b'%b%b%b"' % (_END_OF_TEXT, self._prefix, key)
+            text = text.join(texts)
+        self._pending.append(b'%b%b"%b%b' % (self._prefix, key, text, _END_OF_TEXT))
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """A fragment of a call, or nothing until the call is complete."""
@@ -163,7 +168,9 @@ class StreamWriter:
         pending = self._pending
         if not pending:
             return b""
-        data = pending[0] if len(pending) == 1 else b"".join(pending)
+        if len(pending) == 1:
+            return pending.pop()
+        data = b"".join(pending)
         pending.clear()
         return data
 
@@ -180,6 +187,8 @@ class StreamWriter:
 
 class BodyWriter:
     """One JSON body, its keys in alphabetical order."""
+
+    __slots__ = ("_calls", "_content", "_first_call", "_head", "_reasoning")
 
     def __init__(self, head: ReplyHead, first_call: int) -> None:
         self._head = head

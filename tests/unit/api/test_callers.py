@@ -39,7 +39,9 @@ def test_a_refusal_is_noted_without_the_credential() -> None:
     known = callers(log)
 
     async def note() -> None:
-        known.note_refusal("/v1/models", ApiError("1000"))
+        error = ApiError("1000")
+        log_id = known.note("/v1/models", error.status, error.code)
+        assert log_id.startswith("19700101080000")
         known._request_log.flush()
 
     asyncio.run(note())

@@ -17,13 +17,14 @@ def request(path: str = "/", language: bytes = b"") -> Request:
 def test_an_error_is_the_same_at_both_doors() -> None:
     error = ApiError("1305", retry_after_s=7)
     sink = RecordingSink([], "sink")
-    respond_error(sink, error, "en")
+    respond_error(sink, error, "en", "2026")
     response = error_response(error, "en")
 
     assert sink.status == response.status_code == 429
     assert bytes(sink.body) == response.body
     for name in ("content-type", "retry-after", "x-should-retry"):
         assert sink.headers[name] == response.headers[name]
+    assert sink.headers["x-log-id"] == "2026"
     assert sink.headers["content-type"] == "application/json; charset=UTF-8"
 
 

@@ -151,7 +151,7 @@ def test_a_refusal_carries_the_envelope_and_the_retry_headers() -> None:
     assert head_bytes.split(b"\r\n") == [
         b"HTTP/1.1 429 Too Many Requests",
         b"date: now",
-        b"content-type: application/json; charset=utf-8",
+        b"content-type: application/json; charset=UTF-8",
         b"content-length: %d" % len(body),
         b"connection: close",
         b"x-should-retry: true",

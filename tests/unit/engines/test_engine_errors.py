@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from openbigmodel.engines.engine_errors import error_of_engine
+from openbigmodel.engines.engine_errors import error_of_engine, kind_of_body, kind_of_error
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -68,3 +68,27 @@ def test_everything_else_is_the_operators_business(status: int) -> None:
 
     assert (error.code, error.status) == ("1234", 500)
     assert "id-1" in error.message("en") and "secret" not in error.message("en")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"error": {"type": "server_error", "message": "the prompt was: secret"}}', "server_error"),
+        (b'{"error": {"code": "model_not_found"}}', "model_not_found"),
+        (b'{"type": "BadRequest"}', "BadRequest"),
+        (b'{"error": {"code": 500}}', "no type"),
+        (b'{"error": {"type": "the prompt was: secret"}}', "no type"),
+        (b'{"error": null}', "no type"),
+        (b"[1]", "no type"),
+        (b"secret", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"", "no JSON"),
+    ],
+)
+def test_what_the_log_says_of_an_error_quotes_no_prompt(body: bytes, kind: str) -> None:
+    assert kind_of_body(body) == kind
+
+
+@pytest.mark.parametrize("error", [None, 5, [], {"type": None, "code": None}, {"type": "x" * 61}])
+def test_an_error_without_a_name(error: object) -> None:
+    assert kind_of_error(error) == "no type"

@@ -111,7 +111,12 @@ def test_engines_of_all_kinds(tmp_path: Path) -> None:
     registry = registry_of(tmp_path, ENGINES)
     gpu, small, cloud, local = registry.engines
 
-    assert [engine.profile.name for engine in registry.engines] == ["openai", "llama-server", "glm", "llama-server"]
+    assert [engine.profile.name for engine in registry.engines] == [
+        "openai",
+        "llama-server",
+        "glm",
+        "llama-server",
+    ]
     assert [engine.profile.max_output_tokens for engine in registry.engines] == [None, 100, None, 200]
     assert pool_endpoint(gpu).url == "http://10.0.0.5:8000/v1"
     assert pool_endpoint(gpu).api_key == "secret"
@@ -140,7 +145,11 @@ def test_what_is_known_of_a_model(tmp_path: Path) -> None:
 
     assert (known.model.max_tokens, known.model.default_max_tokens) == (1000, 1000)
     # Of a model that nobody has heard of, nothing is held back.
-    assert (own.model.thinking, own.model.reasoning_tokens, own.model.cached_tokens) == ("dynamic", "always", True)
+    assert (own.model.thinking, own.model.reasoning_tokens, own.model.cached_tokens) == (
+        "dynamic",
+        "always",
+        True,
+    )
     assert own.model.efforts["high"] == "high"
 
 
@@ -179,7 +188,11 @@ def test_a_model_file_that_is_there(tmp_path: Path) -> None:
     worker: Any = asyncio.run(local._prepare())  # type: ignore[arg-type]
 
     assert isinstance(worker, LlamaCppEngine)
-    assert (worker.name, worker.spec.path, worker.spec.max_output) == ("local", tmp_path / "no-such.gguf", 200)
+    assert (worker.name, worker.spec.path, worker.spec.max_output) == (
+        "local",
+        tmp_path / "no-such.gguf",
+        200,
+    )
 
 
 class Heard(Silent):

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from openbigmodel.engines.fake import SCRIPTS, FakeEngine, Script
+from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import (
+    SCRIPTS,
     Close,
     Data,
     Gate,
@@ -19,6 +20,7 @@ from openbigmodel.engines.fake_script import (
     Raw,
     Reply,
     Reset,
+    Script,
     Sleep,
     Stall,
     Step,

@@ -14,7 +14,10 @@ from tests.unit.engines.engine_listener import Listener, run, until
         ("http://gpu:8000/v1", Endpoint("gpu", 8000)),
         ("http://gpu:8000/v1/", Endpoint("gpu", 8000)),
         ("http://gpu", Endpoint("gpu", 80, path="")),
-        ("https://open.bigmodel.cn/api/paas/v4", Endpoint("open.bigmodel.cn", 443, tls=True, path="/api/paas/v4")),
+        (
+            "https://open.bigmodel.cn/api/paas/v4",
+            Endpoint("open.bigmodel.cn", 443, tls=True, path="/api/paas/v4"),
+        ),
         ("http://[::1]:9/v1", Endpoint("::1", 9)),
     ],
 )
@@ -26,7 +29,10 @@ def test_the_key_goes_along() -> None:
     assert endpoint_of("http://gpu/v1", "secret").api_key == "secret"
 
 
-@pytest.mark.parametrize("url", ["", "gpu:8000", "ftp://gpu/v1", "http://", "http://:80/v1", "http://gpu:port/v1", "http://[::1/v1"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "gpu:8000", "ftp://gpu/v1", "http://", "http://:80/v1", "http://gpu:port/v1", "http://[::1/v1"],
+)
 def test_what_is_no_base_url(url: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  urlsplit's own words, too
         endpoint_of(url, "")

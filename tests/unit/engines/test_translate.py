@@ -40,14 +40,18 @@ def test_the_least() -> None:
     assert set(body) <= {"temperature", "top_p"}
 
 
-@pytest.mark.parametrize("field", ["n", "logit_bias", "priority", "stream_options", "chat_template", "user_id", "request_id"])
+@pytest.mark.parametrize(
+    "field", ["n", "logit_bias", "priority", "stream_options", "chat_template", "user_id", "request_id"]
+)
 def test_fields_that_callers_cannot_steer_an_engine_with(field: str) -> None:
     fields: dict[str, Any] = {field: 3 if field != "user_id" else "someone"}
     assert field not in asked(**fields)
 
 
 def test_a_callers_say_about_the_usage_is_overruled() -> None:
-    assert asked(stream=True, stream_options={"include_usage": False})["stream_options"] == {"include_usage": True}
+    assert asked(stream=True, stream_options={"include_usage": False})["stream_options"] == {
+        "include_usage": True
+    }
 
 
 def test_llama_server_always_streams_and_counts() -> None:
@@ -92,7 +96,9 @@ def test_max_tokens() -> None:
 def test_sampling() -> None:
     greedy = msgspec.structs.replace(OPENAI, greedy_by_default=True)
 
-    assert asked(temperature=0.3, top_p=0.5) | {"temperature": 0.3, "top_p": 0.5} == asked(temperature=0.3, top_p=0.5)
+    assert asked(temperature=0.3, top_p=0.5) | {"temperature": 0.3, "top_p": 0.5} == asked(
+        temperature=0.3, top_p=0.5
+    )
     assert asked(do_sample=False, top_p=0.5)["temperature"] == 0.0
     assert "top_p" not in asked(do_sample=False, top_p=0.5)
     assert asked(greedy)["temperature"] == 0.0
@@ -146,7 +152,7 @@ def test_response_format() -> None:
     [
         (OPENAI, "glm-4-flash", {}, None),
         (OPENAI, "glm-4.6", {}, None),
-        (LLAMA_SERVER, "glm-4.6", {}, {"enable_thinking": True, "clear_thinking": True}),
+        (LLAMA_SERVER, "glm-4.6", {}, {"enable_thinking": True}),
         (LLAMA_SERVER, "glm-4-flash", {}, {"enable_thinking": False}),
         (OPENAI, "glm-4.6", {"thinking": {"type": "disabled"}}, {"enable_thinking": False}),
         (
@@ -163,7 +169,9 @@ def test_response_format() -> None:
         ),
     ],
 )
-def test_thinking(profile: Profile, model: str, fields: dict[str, Any], arguments: dict[str, Any] | None) -> None:
+def test_thinking(
+    profile: Profile, model: str, fields: dict[str, Any], arguments: dict[str, Any] | None
+) -> None:
     assert asked(profile, model, **fields).get("chat_template_kwargs") == arguments
 
 
@@ -172,7 +180,10 @@ def test_messages_that_have_to_be_written_anew() -> None:
     bare = {"function": {"name": "g"}}
     body = asked(
         messages=[
-            {"role": "developer", "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "kind"}]},
+            {
+                "role": "developer",
+                "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "kind"}],
+            },
             USER,
             {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [call, bare]},
             {"role": "tool", "tool_call_id": "call_1", "content": None},
@@ -188,7 +199,11 @@ def test_messages_that_have_to_be_written_anew() -> None:
             "content": None,
             "reasoning_content": "hm",
             "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"city":"北京"}'}},
+                {
+                    "id": "call_1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": '{"city":"北京"}'},
+                },
                 {"id": "", "type": "function", "function": {"name": "g", "arguments": "{}"}},
             ],
         },

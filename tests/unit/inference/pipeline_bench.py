@@ -17,8 +17,8 @@ from openbigmodel.auth.api_keys import Principal
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.endpoint import Endpoint
-from openbigmodel.engines.fake import FakeEngine, FakeRequest, Script
-from openbigmodel.engines.fake_script import Step
+from openbigmodel.engines.fake import FakeEngine
+from openbigmodel.engines.fake_script import FakeRequest, Script, Step
 from openbigmodel.engines.registry import Registry, Route
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.translate import OPENAI, Profile

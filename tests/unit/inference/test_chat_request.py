@@ -138,6 +138,11 @@ def test_a_body_that_is_no_object_is_1214() -> None:
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "1214", "tools[0].function.name"),
         ({"tools": [{"type": "function", "function": {}}]}, "1214", "tools[0].function.name"),
         (
+            {"tools": [{"type": "function", "function": {"name": "f", "description": 1}}]},
+            "1214",
+            "tools[0].function.description",
+        ),
+        (
             {"tools": [{"type": "function", "function": {"name": "f", "parameters": 1}}]},
             "1214",
             "tools[0].function.parameters",
@@ -249,7 +254,8 @@ def test_a_model_that_always_thinks_refuses_to_stop_on_paas_only() -> None:
 
 
 def test_reasoning_is_cleared_by_default_on_paas_and_kept_on_coding() -> None:
-    assert accept()[1].clear_thinking is True
+    assert accept()[1].clear_thinking is None
+    assert accept("glm-5.3")[1].clear_thinking is True
     assert accept(surface=CODING)[1].clear_thinking is False
     assert accept(thinking={"clear_thinking": False})[1].clear_thinking is False
     assert accept(surface=CODING, thinking={"clear_thinking": True})[1].clear_thinking is True
@@ -294,3 +300,10 @@ def test_plain_messages_need_no_translation_and_others_do() -> None:
     assert read({**USER, "extra": 1})
     assert read({"role": "user", "content": [{"type": "text", "text": "x"}]})
     assert read(USER, {"role": "assistant", "content": None})
+
+
+def test_a_last_answer_without_words_is_left_out() -> None:
+    glm = model("glm-4.6")
+    for empty in (None, ""):
+        request = read_chat_request(body(messages=[USER, {"role": "assistant", "content": empty}]))
+        assert [message.role for message in read_messages(request, glm) or ()] == ["user"]

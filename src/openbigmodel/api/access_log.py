@@ -1,0 +1,30 @@
+"""One log line for each request that does not reach an engine: lists, unknown paths, wrong methods."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from openbigmodel.api.callers import Callers
+
+# Asked every few seconds by machines; the answers would bury everything else.
+_QUIET = frozenset((("/health", 200), ("/health", 503), ("/metrics", 200)))
+
+
+class AccessLog:
+    """ASGI middleware: notes the outcome and gives the answer its `x-log-id`."""
+
+    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+        self._app = app
+        self._callers = callers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        path: str = scope["path"]
+
+        async def note_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status: int = message["status"]
+                if (path, status) not in _QUIET:
+                    log_id = self._callers.note(path, status)
+                    message["headers"] = [*message["headers"], (b"x-log-id", log_id.encode())]
+            await send(message)
+
+        await self._app(scope, receive, note_and_send)
