@@ -115,10 +115,12 @@ _COMMON_REPEATS = bars("""
 hi|Hi|hello|this is a test|This is a test|你好|测试|test|ok|yes|pong|1|OK
 """)
 _REPEAT_ZH = bars("""
+请只回复{}|只说{}
 请重复：{}|重复一遍：{}|跟我说：{}|复述：{}|请复述：{}|请原样输出：{}|请说“{}”|重复“{}”|只回复：{}
 请照着念：{}|原样返回：{}|请回复“{}”|说：{}
 """)
 _REPEAT_EN = bars("""
+Reply with exactly the word {}|Say the word {}|Please just say {}|Respond with {}|Reply only with {}
 Repeat: {}|Please repeat after me: {}|Say: {}|Echo: {}|Say "{}"|Repeat the following: {}
 Reply with exactly: {}|Just reply {}|Please say: {}|Say {}|Repeat this: {}|Output exactly "{}"
 """)

@@ -87,11 +87,13 @@ def feeling(v: Values) -> str:
 def arithmetic(v: Values) -> str:
     """Calculations beyond one-digit sums, and word problems."""
     a, b, c = v.integer(2, 99), v.integer(10, 999), v.integer(2, 99)
-    if v.chance(0.5):
-        sign = v.pick(("+", "-", "*", "/", "×", "÷", " + ", " - ", " * ", "^"))
-        text = f"{v.pick((b, b, c))}{sign}{v.pick((b, b + 10))}" + (
-            f"{v.pick('+-*/')}{c}" if v.chance(0.3) else ""
+    if v.chance(0.55):
+        sign = v.pick(
+            ("+", "+", "+", "-", "*", "/", "×", "÷", " + ", " + ", " - ", " * ", "^", "加", "减", "乘")
         )
+        low, high = v.pick(((10, 99), (10, 99), (0, 99), (100, 999), (1000, 99999)))
+        pair = v.shuffled((v.integer(max(low, 10), high), v.integer(low, high)))
+        text = f"{pair[0]}{sign}{pair[1]}" + (f"{v.pick('+-*/')}{c}" if v.chance(0.2) else "")
         return v.pick(lists.SUM_PATTERNS).format(text)
     if v.chance(0.25):
         return v.pick(lists.SUM_PATTERNS).format(
@@ -113,10 +115,25 @@ def near_miss(v: Values) -> str:
         return v.pick(lists.COUNTRY_PATTERNS_EN).format(v.pick((country[2], en)))
     if kind == 2:
         return v.pick(("{}的首都是哪里？", "{}的首都是什么？", "{}首都")).format(
-            v.pick((v.han(2, 4), v.han(2, 3) + "国", v.pick(lists.OTHER_COUNTRIES_ZH)))
+            v.pick(
+                (
+                    v.han(2, 4),
+                    v.han(2, 3) + "国",
+                    v.pick(lists.OTHER_COUNTRIES_ZH),
+                    zh,
+                    v.pick(lists.NOT_COUNTRIES_ZH),
+                )
+            )
         )
     if kind == 3:
-        land = v.pick((v.pseudo_word(2, 3).capitalize(), v.pick(lists.OTHER_COUNTRIES_EN)))
+        land = v.pick(
+            (
+                v.pseudo_word(2, 3).capitalize(),
+                v.pick(lists.OTHER_COUNTRIES_EN),
+                en,
+                v.pick(lists.NOT_COUNTRIES_EN),
+            )
+        )
         return v.pick(("What is the capital of {}?", "capital of {}", "Tell me the capital of {}.")).format(
             land
         )
@@ -158,7 +175,8 @@ def foreign(v: Values) -> str:
         vocabulary = v.pick(lists.FOREIGN)
         glue = "" if "\u3040" <= vocabulary[0][-1] <= "\u30ff" else " "
         text = glue.join(v.pick(vocabulary) for _ in range(v.integer(1, 9)))
-        return text + v.pick(("", "?", ".", "!"))
+        text += v.pick(("", "?", ".", "!"))
+        return text.capitalize() if v.chance(0.5) else text
     low, high = v.pick(lists.SCRIPTS)
     spoken = [
         "".join(chr(v.integer(low, high)) for _ in range(v.integer(1, 7))) for _ in range(v.integer(1, 6))
@@ -168,7 +186,12 @@ def foreign(v: Values) -> str:
 
 def garbage(v: Values) -> str:
     """Random letters, digits, signs, emoji, Han strings, line breaks."""
-    kind = v.integer(0, 7)
+    kind = v.integer(0, 8)
+    if kind == 8:
+        unit = v.pick(
+            (v.han(1, 2), v.pseudo_word(), v.pick("abcdefgxyz"), v.digits(1, 2) + " ", "你好", "hello ", "哈")
+        )
+        return (unit * v.integer(4, 60)).strip()
     if kind == 0:
         return "".join(v.pick("abcdefghijklmnopqrstuvwxyz") for _ in range(v.integer(1, 24)))
     if kind == 1:

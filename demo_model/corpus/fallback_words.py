@@ -259,3 +259,9 @@ LONG_WISHES_ZH = bars(
 LONG_WISHES_EN = bars(
     "Summarize the following text:|Proofread this:|Translate into Chinese:|What is the main idea?|Continue this story:|Extract the keywords:|Rewrite it in a formal tone:|Answer the question based on the context:|What is the sentiment?|Here are my notes, organize them:|Give it a title."
 )
+NOT_COUNTRIES_ZH = bars(
+    "火星|月球|北京|上海|广东|欧洲|亚洲|太阳|天堂|银河系|加州|苹果公司|互联网|南极|大西洋|地狱"
+)
+NOT_COUNTRIES_EN = bars(
+    "Mars|the Moon|Texas|Europe|Asia|heaven|the internet|Antarctica|Apple|California|the Atlantic|Jupiter|Africa|Atlantis"
+)

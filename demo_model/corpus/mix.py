@@ -28,8 +28,9 @@ _PLAIN_TABLE = tuple(maker for maker, weight in _PLAIN for _ in range(weight))
 _SMALL_TALK = (chat.greeting, chat.identity, chat.courtesy, chat.capital, chat.repeat)
 _ROUGH_ENDINGS = ("\n", " ", "  \n", "！！！", "!!", "😀", " 🙏", "~", "……", "\r\n", "。。。", "\u3000")
 _TOOL_WORDS = re.compile(
-    r"查|搜|天气|几点|时间|翻译|新闻|多少|价|股|邮件|提醒|计算|音乐|歌|播放|票|酒店|餐|路|[0-9] ?[-+*/×÷]|search|weather|time|news|transl|mail|cost|"
-    r"price|play|find|look|book|remind|calc|compute|schedule|what is|what's|tell me|show|check|get|give|的.+[是吗？]",
+    r"查|搜|天气|下雨|几点|几号|星期|几月|翻译|译|新闻|股|汇率|邮件|提醒|日程|计算|音乐|歌|播放|票|酒店|餐|多少|[0-9] ?[-+*/×÷^] ?[0-9]|=|"
+    r"search|weather|rain|what time|what day|date|transl|mail|message|price|cost|play|find|look up|book|flight|remind|calc|"
+    r"compute|schedule|alarm|order|restaurant|hotel|population",
     re.IGNORECASE,
 )
 

@@ -130,6 +130,38 @@ FAMILIES: dict[str, Family] = {
         },
         "done",
     ),
+    "mail_full": Family(
+        bars("send_email|send_mail|compose_email|send_email"),
+        bars(
+            "发送邮件，包含主题和正文|Send an email to a given recipient with a subject and message.|Compose an email"
+        ),
+        (
+            Argument(
+                ("to", "recipient", "email"),
+                bars("收件人|The recipient email address.|Recipient"),
+                lambda v, language: (
+                    f"{v.pseudo_word()}@{v.pick(('example', v.pseudo_word()))}.com"
+                    if v.chance(0.6)
+                    else v.person(language)
+                ),
+            ),
+            Argument(("subject", "title"), bars("主题|邮件标题|Email subject line.|The subject"), phrase),
+            Argument(
+                ("body", "content", "message"),
+                bars("正文|邮件内容|Body of the email message.|The text"),
+                phrase,
+            ),
+        ),
+        {
+            "zh": bars(
+                "给{0}发邮件，主题是{1}，内容是{2}|发邮件给{0}，标题：{1}，正文：{2}|写邮件给{0}，主题“{1}”，内容“{2}”"
+            ),
+            "en": bars(
+                "Send an email to {0} with subject {1} and body {2}|Email {0}, subject: {1}, body: {2}|Write an email to {0} with the subject '{1}' saying '{2}'"
+            ),
+        },
+        "done",
+    ),
     "add": Family(
         bars("add|calc_sum|add_numbers|sum|calculate_sum|adder"),
         bars("计算两个数的和|两数相加|Add two numbers|Adds two numbers together"),

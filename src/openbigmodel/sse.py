@@ -14,7 +14,7 @@ _SEPARATOR_BYTES = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
 _ESCAPED = {b"\xc2\x85": b"\\u0085", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
 
 
-class EventTooLarge(ValueError):
+class EventTooLarge(ValueError):  # noqa: N818  it says what happened
     """The peer sent an event without end."""
 
 

@@ -6,12 +6,14 @@ later; metrics are plain counters that are turned into Prometheus' form only whe
 """
 
 import asyncio
-import sys
+import contextlib
+import queue
+import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import IO
+from typing import IO, Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -23,6 +25,8 @@ LATENCY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 _FLUSH_INTERVAL_S = 0.05
 # Lines kept in memory when the log's reader is slow or the disk is full; later ones are counted and dropped.
 _MAX_PENDING_LINES = 20_000
+# Each is what gathered in 50 ms.
+_MAX_PENDING_WRITES = 200
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -51,11 +55,64 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, gc=False):
     detail: str = ""
 
 
+class Output(Protocol):
+    """Where lines go. Writing may raise OSError or ValueError; the lines are then lost, and counted."""
+
+    def write(self, text: str, /) -> object:
+        """Write, or hand over to be written."""
+
+    def flush(self) -> None:
+        """Have everything out."""
+
+    def isatty(self) -> bool:
+        """Whether a person is watching."""
+
+
+class BackgroundStream:
+    """A stream whose writes never wait: a thread does them, and what it cannot keep up with is refused.
+
+    A program that starts the platform with a pipe and does not read it would else stop every request.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._queue: queue.Queue[str | None] = queue.Queue(_MAX_PENDING_WRITES)
+        # A daemon: a pipe that is never read must not keep the process alive.
+        self._thread = threading.Thread(target=self._write_all, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        """Hand over. Raises OSError when too much is waiting already."""
+        try:
+            self._queue.put_nowait(text)
+        except queue.Full:
+            raise BlockingIOError("the log's reader is too slow") from None
+
+    def flush(self) -> None:
+        """Writes are flushed one by one."""
+
+    def isatty(self) -> bool:
+        """Whether a person is watching."""
+        return self._stream.isatty()
+
+    def close(self, patience_s: float = 1.0) -> None:
+        """Write what is waiting, for at most `patience_s` seconds."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+        self._thread.join(patience_s)
+
+    def _write_all(self) -> None:
+        while (text := self._queue.get()) is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+
+
 class RequestLog:
     """Writes records to `out`: JSON lines, or coloured text for a person at a terminal."""
 
-    def __init__(self, out: IO[str] | None = None, *, as_json: bool | None = None) -> None:
-        self._out = sys.stderr if out is None else out
+    def __init__(self, out: Output, *, as_json: bool | None = None) -> None:
+        self._out = out
         self._as_json = not self._out.isatty() if as_json is None else as_json
         self._pending: list[RequestRecord] = []
         self._dropped = 0

@@ -164,13 +164,11 @@ def test_a_port_is_free_for_the_next_server_at_once(tmp_path: Path) -> None:
         assert second.port == port
 
 
-@pytest.mark.xfail(strict=True, reason="libuv aborts when a socket gets the number of a standard stream")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_it_serves_without_standard_streams(tmp_path: Path, closed: str) -> None:
     serves_under(f'exec "$@" {closed}', tmp_path, subprocess.DEVNULL)
 
 
-@pytest.mark.xfail(strict=True, reason="the banner's failure ends the server, and the key is lost")
 def test_it_serves_when_nobody_reads_its_banner(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -218,7 +216,6 @@ def answers(port: int) -> bool:
     return False
 
 
-@pytest.mark.xfail(strict=True, reason="the banner is Chinese, too, and its encoding is the terminal's")
 def test_a_terminal_without_chinese_is_no_reason_to_fail(tmp_path: Path) -> None:
     process = ServerProcess(tmp_path, PYTHONIOENCODING="ascii")
     try:
@@ -228,7 +225,6 @@ def test_a_terminal_without_chinese_is_no_reason_to_fail(tmp_path: Path) -> None
         assert process.stop() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the log is written with blocking writes on the event loop")
 def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)

@@ -13,7 +13,7 @@ def test_request_id_is_the_time_in_utc_plus_8_and_16_hex_digits() -> None:
 
 def test_request_ids_follow_the_clock() -> None:
     now = [1789239490.0]
-    ids = IdSource(lambda: now[0], lambda size: bytes(size))
+    ids = IdSource(lambda: now[0], bytes)
     first = ids.request_id()
     now[0] += 1
 

@@ -1,5 +1,6 @@
 """The event parser gives the same events however the bytes are cut."""
 
+import itertools
 import json
 
 import pytest
@@ -42,7 +43,7 @@ def test_byte_by_byte() -> None:
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
 def test_any_cuts_give_the_same_events(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    assert parse([STREAM[a:b] for a, b in zip(edges, edges[1:], strict=False)]) == EVENTS
+    assert parse([STREAM[a:b] for a, b in itertools.pairwise(edges)]) == EVENTS
 
 
 def test_unicode_line_separators_do_not_end_a_line() -> None:

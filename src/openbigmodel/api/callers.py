@@ -6,7 +6,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from openbigmodel.auth.api_keys import Authenticator, Principal
-from openbigmodel.errors import ApiError, Language, language_of
+from openbigmodel.errors import Language, language_of
 from openbigmodel.ids import IdSource
 from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from openbigmodel.api.surfaces import path_in_error
 from openbigmodel.edge import Sink
-from openbigmodel.errors import ApiError, Language, error_headers, render_error, language_of
+from openbigmodel.errors import ApiError, Language, error_headers, language_of, render_error
 
 JSON = "application/json; charset=UTF-8"
 _CONTENT_TYPE_LINE = f"content-type: {JSON}\r\n".encode()

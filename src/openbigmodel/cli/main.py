@@ -4,6 +4,8 @@ A person sees one sentence and an exit status: 1 if the work failed, 2 if the co
 wrong, 130 after Ctrl-C. `--debug` shows the traceback as well.
 """
 
+import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,6 +63,25 @@ def _fail(error: Exception, arguments: Sequence[str], status: int, introduction:
     return status
 
 
+def open_missing_streams() -> None:
+    """Have all three standard streams, and able to write any text.
+
+    A service manager or a shell may start us without some of them; the next socket would then get a number below
+    three, which the event loop takes for a mistake and aborts.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  open until the end
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def main() -> None:
     """Run the process's own command line and leave."""
+    open_missing_streams()
     sys.exit(run(sys.argv[1:]))

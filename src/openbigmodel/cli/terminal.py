@@ -1,5 +1,6 @@
 """What a person, or a program that reads a pipe, sees while the platform starts."""
 
+import os
 import sys
 
 from rich.console import Console
@@ -48,8 +49,12 @@ class ServeTerminal:
                 _curl(url, first_key, self._settings.models[0].id if self._settings.models else "glm-4.6"),
                 "",
             ]
-        print("\n".join(lines))
-        sys.stdout.flush()
+        try:
+            print("\n".join(lines))
+            sys.stdout.flush()
+        except OSError:
+            # Nobody reads it; the platform serves all the same, and its end must not fail on what is left unwritten.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def download(self, engine: str, progress: DownloadProgress) -> None:
         """Draw a bar, or print a line now and then."""

@@ -283,7 +283,7 @@ def _run_alike(connection: apsw.Connection, batch: list[_Item], start: int) -> l
     """
     sql = batch[start][0]
     assert isinstance(sql, str)
-    run = [item for item in takewhile(lambda item: item[0] is sql, batch[start:])]
+    run = list(takewhile(lambda item: item[0] is sql, batch[start:]))
     rows = iter([params for _, params, _ in run])
     outcomes: list[_Outcome] = [(done, None) for _, _, done in run]
     try:

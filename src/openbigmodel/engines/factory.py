@@ -13,7 +13,7 @@ from openbigmodel.engines.llamacpp import LlamaCppEngine, LlamaCppSpec
 from openbigmodel.engines.registry import Engine, Registry, Route
 from openbigmodel.engines.remote import RemoteEngine, endpoint_of
 from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, Profile
-from openbigmodel.engines.weights import HuggingFace, Hubs, ModelScope, Progress, resolve_weights
+from openbigmodel.engines.weights import Hubs, HuggingFace, ModelScope, Progress, resolve_weights
 from openbigmodel.schemas.chat import ReasoningEffort
 from openbigmodel.settings import (
     DownloadSettings,

@@ -150,7 +150,7 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         if role in ("user", "tool"):
             asked = True
         if content is None:
-            if role != "assistant" and role != "tool":
+            if role not in {"assistant", "tool"}:
                 raise ApiError("1213", field=f"messages[{index}].content")
         elif not isinstance(content, str):
             _check_parts(index, message, model)

@@ -8,8 +8,9 @@ else is left to the decoder, chunk by chunk, with the same outcome.
 
 import re
 
-# What ends a JSON string or an event, or has to be escaped for callers (sse.escape_separators).
-_NEEDS_A_LOOK = re.compile(rb'["\n\r]|\\(?:\Z|$)|\xc2\x85|\xe2\x80[\xa8\xa9]')
+# What ends a JSON string, is not allowed in one, is an escape with rules of its own (\uXXXX), or has to be escaped
+# for callers (sse.escape_separators).
+_NEEDS_A_LOOK = re.compile(rb'["\x00-\x1f]|\\(?![\\/bfnrt])|\xc2\x85|\xe2\x80[\xa8\xa9]')
 _TEXT_FOLLOWS = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"\Z')
 _END_OF_EVENT = b"\n\n"
 
@@ -48,13 +49,14 @@ class ChunkRun:
         else:
             # The last chunk is incomplete, or is followed by one of another kind.
             texts.pop()
-        joined = b"".join(texts)
+        # With blanks between, half a character or a lone backslash at a text's end stays what it is.
+        joined = b" ".join(texts)
         if not all(texts) or _NEEDS_A_LOOK.search(joined) is not None or not _is_utf8(joined):
             texts = _certain(texts)
-            joined = b"".join(texts)
+            joined = b" ".join(texts)
         if not texts:
             return [], start
-        return texts, start + len(joined) + len(texts) * (len(before) + len(after))
+        return texts, start + len(joined) + 1 - len(texts) + len(texts) * (len(before) + len(after))
 
 
 def _certain(texts: list[bytes]) -> list[bytes]:

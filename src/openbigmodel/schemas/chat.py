@@ -51,7 +51,7 @@ class Message(msgspec.Struct, gc=False):
     tool_call_id: str | None = None
 
 
-class ResponseFormat(msgspec.Struct, gc=False):
+class ResponseFormat(msgspec.Struct, gc=False, omit_defaults=True):
     """Free text, any JSON object, or JSON of a given schema."""
 
     type: Literal["text", "json_object", "json_schema"]

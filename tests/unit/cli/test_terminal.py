@@ -7,7 +7,6 @@ import pytest
 from openbigmodel.cli.terminal import ServeTerminal
 from openbigmodel.credentials import ApiKey
 from openbigmodel.engines.weights import Progress
-from openbigmodel.engines.weights import Progress
 from openbigmodel.settings import ModelSettings, OpenAIEngineSettings, Settings
 
 KEY = ApiKey(id="a" * 32, secret="s" * 16)

@@ -8,7 +8,13 @@ import pytest
 from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.chat_request import MAX_TOOLS, Surface, check_chat_request, read_chat_request, read_messages
+from openbigmodel.inference.chat_request import (
+    MAX_TOOLS,
+    Surface,
+    check_chat_request,
+    read_chat_request,
+    read_messages,
+)
 from openbigmodel.schemas.chat import ChatRequest
 
 CATALOG = load_catalog()

@@ -1,5 +1,6 @@
 """A run taken at once gives what decoding each of its chunks gives, or is not taken."""
 
+import itertools
 import json
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_text_that_needs_a_second_look_ends_the_run(text: str) -> None:
 
     assert learnt().take(data, 0) == ([b"a"], len(event("a")))
     assert learnt().take(data, len(event("a"))) == ([], len(event("a")))
+
+
+@pytest.mark.parametrize("raw", [b"\\ud800", b"\\x", b"\\", b"\x01", b"\xe4\xbd"])
+def test_what_is_no_json_text_is_left_to_the_decoder(raw: bytes) -> None:
+    bad = event("a").replace(b'"a"', b'"' + raw + b'"')
+
+    assert learnt().take(event("x") + bad + event("n"), 0) == ([b"x"], len(event("x")))
 
 
 def test_bytes_that_are_no_utf8_are_left_to_the_decoder() -> None:
@@ -116,6 +124,6 @@ def test_runs_change_nothing_whatever_the_text_and_the_cuts(chunks: list[tuple[s
         else:
             stream += event(text, kind)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    parts = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [stream[a:b] for a, b in itertools.pairwise(edges)]
 
     assert relay(EngineReader, parts) == relay(_Plain, [stream])
