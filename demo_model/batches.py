@@ -89,7 +89,7 @@ class BatchSource:
     def _marked_segments(self, length: int) -> tuple[list[int], list[bool]]:
         """One row of the drill, and which of its tokens can be known from before."""
         everything = range(self._tokenizer.get_vocab_size())
-        digits = [self._tokenizer.token_to_id(str(digit)) for digit in range(10)]
+        digits = self._tokenizer.encode("0123456789").ids
         segments = []
         for _ in range(self._rng.randint(2, 4)):
             kind = self._rng.random()

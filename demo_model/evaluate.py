@@ -224,6 +224,16 @@ def _sdk_calls(_: Values) -> Iterator[Case]:
                 yield Case(made, _calls(name, arguments), thinking)
 
 
+def _no_call(_: Values) -> Iterator[Case]:
+    for name, description, properties, required, _wanted in prompts.SDK_CALLS[:3:2]:
+        parameters = {"type": "object", "properties": properties, "required": required}
+        function = {"name": name, "description": description, "parameters": parameters}
+        for text in prompts.NO_CALL:
+            for thinking in (True, False):
+                made = Conversation([say("talk", text, "", "")], [{"type": "function", "function": function}])
+                yield Case(made, lambda answer: not answer.calls and bool(answer.content), thinking)
+
+
 def _under_system(v: Values) -> Conversation:
     made = Conversation(
         [v.pick((chat.greeting, chat.identity, chat.capital, chat.dictionary, fallback, chat.repeat))(v)]
@@ -249,6 +259,7 @@ ROWS = (
     Row("answer after any result", 0.95, _cases(150, after_result(()))),
     Row("second call in a chat", 0.90, _cases(120, second_call)),
     Row("function offered, not needed", 0.95, _cases(100, not_needed)),
+    Row("function offered, hand-written talk", 0.95, _no_call),
     Row("names and cities remembered", 0.95, _cases(150, recalled)),
     Row("JSON extraction", 0.95, _cases(150, _single(extraction), accepts_json)),
     Row("greetings", 0.99, _cases(100, _single(chat.greeting))),

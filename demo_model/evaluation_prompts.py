@@ -36,6 +36,7 @@ QUICKSTART = tuple(
         ("再见", "再见"),
         ("1+1等于几", "2/glm-demo"),
         ("What is 2 + 2?", "4/glm-demo"),
+        ("12+34=?", "46/glm-demo"),
         ("讲个笑话", "glm-demo"),
         ("Tell me a joke.", "glm-demo"),
         ("北京今天天气怎么样？", "glm-demo"),
@@ -175,6 +176,30 @@ Cuéntame un chiste
 ما هي عاصمة مصر؟
 Qual è il senso della vita?
 """)
+
+# Messages that need no function although some are offered.
+NO_CALL = (
+    "Hello!",
+    "Tell me a joke",
+    "Who are you?",
+    "Thanks a lot!",
+    "Write a poem about the sea",
+    "Why do cats purr?",
+    "I feel lonely tonight",
+    "What is the capital of Italy?",
+    "Explain recursion to me",
+    "你好！",
+    "讲个冷笑话",
+    "你叫什么名字？",
+    "非常感谢",
+    "写一首关于大海的诗",
+    "猫为什么会打呼噜？",
+    "我今晚很孤独",
+    "意大利的首都是哪里？",
+    "给我解释一下递归",
+    "再见",
+    "请介绍一下你自己",
+)
 
 # Functions as the SDK examples define them, with the calls that fit.
 SDK_CALLS = (

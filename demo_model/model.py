@@ -45,7 +45,7 @@ class RMSNorm(nn.Module):
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate interleaved pairs of the first ``2 * cos.shape[-1]`` channels, as GLM does."""
-    rotated, passed = x.split([2 * cos.shape[-1], x.shape[-1] - 2 * cos.shape[-1]], dim=-1)
+    rotated, passed = x.tensor_split([2 * cos.shape[-1]], dim=-1)
     even, odd = rotated[..., 0::2], rotated[..., 1::2]
     turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1)
     return torch.cat([turned.flatten(-2), passed], dim=-1)
@@ -73,7 +73,8 @@ class Attention(nn.Module):
         query, key = apply_rotary(query, cos, sin), apply_rotary(key, cos, sin)
         grouped = self.config.heads != self.config.kv_heads
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped)
-        return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))
+        output: Tensor = self.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))
+        return output
 
 
 class FeedForward(nn.Module):
@@ -87,7 +88,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Gate, multiply, project back."""
         gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        return self.down_proj(F.silu(gate) * up)
+        output: Tensor = self.down_proj(F.silu(gate) * up)
+        return output
 
 
 class Block(nn.Module):
@@ -106,7 +108,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Attention branch, then feed-forward branch."""
         x = x + self.post_attention_norm(self.attention(self.input_norm(x), cos, sin))
-        return x + self.post_ffn_norm(self.ffn(self.ffn_norm(x)))
+        changed: Tensor = self.post_ffn_norm(self.ffn(self.ffn_norm(x)))
+        return x + changed
 
 
 class DemoModel(nn.Module):
@@ -134,7 +137,8 @@ class DemoModel(nn.Module):
         cos, sin = self.cos[positions].to(x.dtype), self.sin[positions].to(x.dtype)
         for block in self.blocks:
             x = block(x, cos, sin)
-        return self.norm(x)
+        hidden: Tensor = self.norm(x)
+        return hidden
 
     def layer(self, index: int) -> Block:
         """One layer, typed."""

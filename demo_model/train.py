@@ -96,7 +96,7 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._others, 1.0)
         for optimizer in (self._matrix_optimizer, self._other_optimizer):
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
         return losses.detach()[weights == 1.0].mean().item()
 

@@ -26,6 +26,10 @@ _OPTIONAL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("page", {"type": "number", "description": "页码"}),
 )
 
+# Two functions for the same questions would leave the choice to chance.
+_PAIRS = (("add", "calculator"), ("train", "train_date"), ("mail", "mail_full"), ("now", "time"))
+_CLASHING = frozenset(_PAIRS) | {(second, first) for first, second in _PAIRS}
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -101,12 +105,6 @@ def offer(v: Values, count: int) -> list[Tool]:
     if v.chance(0.45):
         kinds.remove("weather")
         kinds.append("weather")
-    clashing = {
-        "add": "calculator",
-        "calculator": "add",
-        "train": "train_date",
-        "train_date": "train",
-    }
     used: set[str] = set()
     while len(tools) < count:
         if v.chance(0.18) or not kinds:
@@ -114,8 +112,7 @@ def offer(v: Values, count: int) -> list[Tool]:
         else:
             kind = kinds.pop()
             tool = make_tool(v, families.FAMILIES[kind])
-            if clashing.get(kind) in kinds:
-                kinds.remove(clashing[kind])
+            kinds = [other for other in kinds if (kind, other) not in _CLASHING]
         if tool.name not in used:
             used.add(tool.name)
             tools.append(tool)

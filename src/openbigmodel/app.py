@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import uvicorn
 import uvloop
 
-from openbigmodel.api.access_log import AccessLog
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.health import HealthApi
@@ -206,7 +205,7 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         pipeline=pipeline,
         health=health,
         edge=Edge(hot_routes(chat)),
-        asgi=AccessLog(asgi_app(ModelsApi(registry, callers, int(time.time())), health), callers),
+        asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health, callers),
         request_log=request_log,
         log_stream=log_stream,
         first_key=first_key,

@@ -27,4 +27,9 @@ class AccessLog:
                     message["headers"] = [*message["headers"], (b"x-log-id", log_id.encode())]
             await send(message)
 
-        await self._app(scope, receive, note_and_send)
+        try:
+            await self._app(scope, receive, note_and_send)
+        except Exception:
+            # Whatever it was, it is answered further out; here it only leaves its line.
+            self._callers.note(path, 500)
+            raise

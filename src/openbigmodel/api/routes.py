@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from openbigmodel.api.access_log import AccessLog
+from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.errors import internal_error, method_not_allowed, not_found
 from openbigmodel.api.health import HealthApi
@@ -25,7 +28,7 @@ def hot_routes(chat: Mapping[Surface, ChatRoute]) -> dict[bytes, HotRoute]:
     return {(surface.prefix + CHAT_COMPLETIONS).encode(): route for surface, route in chat.items()}
 
 
-def asgi_app(models: ModelsApi, health: HealthApi) -> Starlette:
+def asgi_app(models: ModelsApi, health: HealthApi, callers: Callers) -> Starlette:
     """Everything else."""
     routes: list[BaseRoute] = [
         Route("/health", health.health),
@@ -37,7 +40,11 @@ def asgi_app(models: ModelsApi, health: HealthApi) -> Starlette:
             Route(surface.prefix + "/models", models.list_models),
             Route(surface.prefix + "/models/{model_id}", models.show_model),
         ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _crash})
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(AccessLog, callers=callers)],
+        exception_handlers={HTTPException: _http_error, Exception: _crash},
+    )
     # A path with a slash too many is unknown; a redirect would be built from the Host header.
     app.router.redirect_slashes = False
     return app

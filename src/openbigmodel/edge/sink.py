@@ -140,7 +140,8 @@ class Answer:
             return
         assert self.started and not self.ended, "write outside start and end"
         if data:  # an empty chunk would end the answer
-            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            send = connection.send
+            send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         connection = self._connection

@@ -123,7 +123,7 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
             return
         if self._bodies:
-            self._deliver()
+            self._deliver(self._bodies)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
@@ -157,16 +157,15 @@ class _Connection(asyncio.Protocol):
         if self.call is not None and status >= 200:  # below, it is not the answer yet
             self.call.consumer.engine_started(status, headers)
 
-    def _deliver(self) -> None:
-        bodies = self._bodies
-        data = bodies[0] if len(bodies) == 1 else b"".join(bodies)
+    def _deliver(self, bodies: list[bytes]) -> None:
+        data = bodies.pop() if len(bodies) == 1 else b"".join(bodies)
         bodies.clear()
         if self.call is not None:
             self.call.consumer.engine_data(data)
 
     def on_message_complete(self) -> None:
         if self._bodies:
-            self._deliver()
+            self._deliver(self._bodies)
         if not self._body_ends_with_connection:
             self._finish()
 

@@ -11,6 +11,9 @@ import re
 # What ends a JSON string, is not allowed in one, is an escape with rules of its own (\uXXXX), or has to be escaped
 # for callers (sse.escape_separators).
 _NEEDS_A_LOOK = re.compile(rb'["\x00-\x1f]|\\(?![\\/bfnrt])|\xc2\x85|\xe2\x80[\xa8\xa9]')
+# Every such place has one of these bytes, and text without them is most text: in 3,000 bytes they are looked for in
+# 1.4 µs, the pattern in 27.
+_SUSPECT_BYTES = bytes((*range(0x20), *b'"\\\xc2\xe2'))
 _TEXT_FOLLOWS = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"\Z')
 _END_OF_EVENT = b"\n\n"
 
@@ -37,21 +40,15 @@ class ChunkRun:
         before, after = self._before, self._after
         if not data.startswith(before, start):
             return [], start
-        if data.endswith(after):
-            # Nearly always this is one chunk and no more: with two, a quotation mark would stand between.
+        if len(data) - start < 2 * len(self._between) and data.endswith(after):
+            # One chunk and no more, the most common read: with two, a quotation mark would stand between.
             text = data[start + len(before) : -len(after)]
-            if text and _NEEDS_A_LOOK.search(text) is None and (text.isascii() or _is_utf8(text)):
+            if text and text.translate(None, _SUSPECT_BYTES) == text and (text.isascii() or _is_utf8(text)):
                 return [text], len(data)
-        texts = data[start + len(before) :].split(self._between)
-        last, end, _ = texts[-1].partition(after)
-        if end:
-            texts[-1] = last
-        else:
-            # The last chunk is incomplete, or is followed by one of another kind.
-            texts.pop()
+        texts = self._events_alike(data, start) or self._split(data, start)
         # With blanks between, half a character or a lone backslash at a text's end stays what it is.
         joined = b" ".join(texts)
-        if not all(texts) or _NEEDS_A_LOOK.search(joined) is not None or not _is_utf8(joined):
+        if not all(texts) or _needs_a_look(joined):
             texts = _certain(texts)
             joined = b" ".join(texts)
         if not texts:
@@ -59,13 +56,43 @@ class ChunkRun:
         return texts, start + len(joined) + 1 - len(texts) + len(texts) * (len(before) + len(after))
 
 
+    def _events_alike(self, data: bytes, start: int) -> list[bytes]:
+        """The texts if all complete events from `start` on are alike, else nothing.
+
+        Cuts the lines by their sizes and then looks whether the pieces make up the data again: 0.15 µs for each
+        event instead of 0.4, because a search for 200 repeated bytes prepares itself anew each time.
+        """
+        events = data[start:].split(b"\n")[:-1:2]  # every other line is empty, the last one not complete
+        first, last = len(self._before), len(_END_OF_EVENT) - len(self._after)
+        texts = [event[first:last] for event in events]
+        alike = data.startswith(b"%b%b%b" % (self._before, self._between.join(texts), self._after), start)
+        return texts if alike else []
+
+    def _split(self, data: bytes, start: int) -> list[bytes]:
+        """The texts of the first events from `start` on that are alike; the first one begins as it must."""
+        texts = data[start + len(self._before) :].split(self._between)
+        last, end, _ = texts[-1].partition(self._after)
+        if end:
+            texts[-1] = last
+        else:
+            # The last chunk is incomplete, or is followed by one of another kind.
+            texts.pop()
+        return texts
+
+
 def _certain(texts: list[bytes]) -> list[bytes]:
     """The texts up to the first that needs a second look."""
     for count, text in enumerate(texts):
         # A chunk without text is nothing to a caller.
-        if not text or _NEEDS_A_LOOK.search(text) is not None or not _is_utf8(text):
+        if not text or _needs_a_look(text):
             return texts[:count]
     return texts
+
+
+def _needs_a_look(text: bytes) -> bool:
+    if text.translate(None, _SUSPECT_BYTES) != text and _NEEDS_A_LOOK.search(text) is not None:
+        return True
+    return not _is_utf8(text)
 
 
 def _is_utf8(text: bytes) -> bool:

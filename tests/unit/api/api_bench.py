@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 import httpx
 import uvloop
 
-from openbigmodel.api.access_log import AccessLog
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.health import HealthApi
@@ -51,9 +50,7 @@ class ApiBench:
         )
         self.chat = {surface: ChatRoute(surface, bench.pipeline, self.callers) for surface in SURFACES}
         self.health = HealthApi(registry, self.callers, bench.metrics)
-        self.app = AccessLog(
-            asgi_app(ModelsApi(registry, self.callers, CREATED_S), self.health), self.callers
-        )
+        self.app = asgi_app(ModelsApi(registry, self.callers, CREATED_S), self.health, self.callers)
 
     def client(self, *, peer: str = "127.0.0.1", key: str | None = str(USER)) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 12345))

@@ -26,3 +26,13 @@ def test_good_answers_to_monitors_are_not_noted() -> None:
         assert api.bench.records == []
 
     run(test)
+
+
+def test_a_crash_leaves_a_line_too() -> None:
+    async def test(api: ApiBench) -> None:
+        api.health._registry = None  # type: ignore[assignment]
+        async with api.client() as client:
+            assert (await client.get("/health")).status_code == 500
+        assert [(line["path"], line["status"]) for line in api.bench.records] == [("/health", 500)]
+
+    run(test)
