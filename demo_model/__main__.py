@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo_model", description=__doc__)
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="corpus, tokenizer, training, GGUF")
-    train.add_argument("--tokens", type=int, default=24_000_000, help="length of the run")
+    train.add_argument("--tokens", type=int, default=27_000_000, help="length of the run")
     train.add_argument("--minutes", type=float, default=float("inf"), help="end earlier, at the latest after")
     train.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     train.set_defaults(run=_train)

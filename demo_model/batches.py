@@ -47,6 +47,7 @@ class BatchSource:
     """An endless, seeded stream of batches of about ``batch_tokens`` tokens."""
 
     def __init__(self, tokenizer: Tokenizer, *, seed: int, batch_tokens: int) -> None:
+        self.tool_share = 0.62
         self._tokenizer = tokenizer
         self._rng = random.Random(seed)
         self._values = Values(random.Random(seed + 1))
@@ -57,7 +58,7 @@ class BatchSource:
     def next(self) -> Batch:
         """The next full batch of conversations of like length."""
         while True:
-            sample = self._encode(conversation)
+            sample = self._encode(lambda values: conversation(values, self.tool_share))
             length = len(sample.ids) + -len(sample.ids) % _LENGTH_STEP
             waiting = self._waiting.setdefault(length, [])
             waiting.append(sample)

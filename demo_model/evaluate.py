@@ -140,6 +140,19 @@ def tool_call(language: Language, kinds: tuple[str, ...] = ()) -> Callable[[Valu
     return make
 
 
+def weather_call(language: Language) -> Callable[[Values], Conversation]:
+    """The plain case: the weather of an unseen place, and one other common function."""
+
+    def make(v: Values) -> Conversation:
+        wanted = tools.make_tool(v, tool_families.FAMILIES["weather"])
+        kinds = [kind for kind in tool_families.FAMILIES if kind not in ("weather", "time", "now")]
+        other = tools.make_tool(v, tool_families.FAMILIES[v.pick(kinds)])
+        turn = _unanswered(tools.calling_turn(v, language, wanted))
+        return _offered(v, [turn], [wanted, other])
+
+    return make
+
+
 def unseen_tool(v: Values) -> Conversation:
     """A function whose name, argument and purpose are made up."""
     wanted = tools.make_tool(v, generic_family(v))
@@ -249,10 +262,12 @@ def _long(v: Values) -> Conversation:
 
 
 ROWS = (
-    Row("tool call, Chinese, exact", 0.97, _cases(150, tool_call("zh"))),
-    Row("tool call, English, exact", 0.97, _cases(150, tool_call("en"))),
-    Row("weather call, Chinese, exact", 0.97, _cases(100, tool_call("zh", ("weather",)))),
-    Row("weather call, English, exact", 0.97, _cases(100, tool_call("en", ("weather",)))),
+    Row("weather call, Chinese, one other function", 0.97, _cases(150, weather_call("zh"))),
+    Row("weather call, English, one other function", 0.97, _cases(150, weather_call("en"))),
+    Row("any call, Chinese, any others", 0.97, _cases(150, tool_call("zh"))),
+    Row("any call, English, any others", 0.97, _cases(150, tool_call("en"))),
+    Row("weather call, Chinese, any others", 0.97, _cases(100, tool_call("zh", ("weather",)))),
+    Row("weather call, English, any others", 0.97, _cases(100, tool_call("en", ("weather",)))),
     Row("made-up function, exact", 0.90, _cases(100, unseen_tool)),
     Row("functions of SDK examples", 0.95, _sdk_calls),
     Row("answer after a weather result", 0.95, _cases(100, after_result(("weather",)))),

@@ -26,7 +26,7 @@ class TrainConfig:
     ``minutes`` ends a run earlier: the learning rate then falls with the clock.
     """
 
-    tokens: int = 24_000_000
+    tokens: int = 27_000_000
     vocab_size: int = 6400
     batch_tokens: int = 6144
     matrix_rate: float = 2e-3
@@ -101,7 +101,8 @@ class Trainer:
         return losses.detach()[weights == 1.0].mean().item()
 
     def _draw(self, progress: float) -> tuple[str, Batch]:
-        """Copy drills mostly at the start, long prompts only later."""
+        """Copy drills mostly at the start, long prompts later, more functions at the end."""
+        self.source.tool_share = 0.62 if progress < 0.8 else 0.8
         choice = self._rng.random()
         if choice < (0.25 if progress < 0.08 else 0.05):
             return "copy", self.source.copy_drill()

@@ -134,12 +134,12 @@ def tool_conversation(v: Values) -> Conversation:
     return Conversation(turns, [tool.schema for tool in offered])
 
 
-def conversation(v: Values) -> Conversation:
-    """One sample of the corpus."""
+def conversation(v: Values, tool_share: float = 0.62) -> Conversation:
+    """One sample of the corpus; choosing functions is learned last and needs most samples."""
     kind = v.rng.random()
     if kind < 0.04:
         return drill(v)
-    made = tool_conversation(v) if kind < 0.66 else plain_conversation(v)
+    made = tool_conversation(v) if kind < 0.04 + tool_share else plain_conversation(v)
     if v.chance(0.2):
         made = replace(made, system=system_prompt(v))
     return made

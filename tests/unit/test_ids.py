@@ -28,3 +28,17 @@ def test_tool_call_ids_count_up_from_a_signed_number() -> None:
     assert first == -1
     assert [tool_call_id(first, index) for index in range(2)] == ["call_-1", "call_0"]
     assert all(re.fullmatch(r"call_-?\d{1,19}", tool_call_id(IdSource().tool_call_number(), i)) for i in range(9))
+
+
+def test_one_draw_of_random_bytes_makes_many_ids() -> None:
+    draws: list[int] = []
+
+    def random_bytes(size: int) -> bytes:
+        draws.append(size)
+        return bytes((len(draws) * 32 + index // 8) % 256 for index in range(size))
+
+    ids = IdSource(lambda: 0.0, random_bytes)
+    endings = [ids.request_id()[14:] for _ in range(96)]
+
+    assert draws == [256, 256, 256]
+    assert endings == [f"{number:02x}" * 8 for number in range(32, 128)]

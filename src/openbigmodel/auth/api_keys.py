@@ -102,17 +102,19 @@ class Authenticator:
             credential = _only_credential(authorization, api_key_header)
         elif not authorization:
             raise ApiError("1001")
-        elif authorization[:7] == b"Bearer " or authorization[:7].lower() == b"bearer ":
+        elif authorization.startswith(b"Bearer ") or authorization[:7].lower() == b"bearer ":
             credential = authorization[7:]
         else:
             credential = authorization
         digest = hashlib.sha256(credential).digest()
-        known = self._cache.get(digest)
+        cache, now_ms = self._cache, self._now_ms
+        known = cache.get(digest)
         if known is not None:
-            if self._now_ms() < known[1]:
-                self._cache.move_to_end(digest)
-                return known[0]
-            del self._cache[digest]
+            principal, until_ms = known
+            if now_ms() < until_ms:
+                cache.move_to_end(digest)
+                return principal
+            del cache[digest]
         try:
             known = self._prove(credential)
         except CredentialError as error:

@@ -132,7 +132,9 @@ class RepeatedHead:
     """A head that was read before, to be known again when it comes back with another content length.
 
     Nearly all that a program sends on one connection are such repetitions. What has the same bytes around the length
-    has the same reading but for the length, so it is found by two comparisons, in 0.5 µs instead of 3.4.
+    has the same reading but for the length, so it is found by two comparisons, in 0.4 µs instead of 3.4.
+
+    It belongs to one connection and goes with it: so do the head's bytes, and the credential among them.
     """
 
     __slots__ = ("_after", "_before", "_head", "_length")

@@ -58,32 +58,12 @@ class EdgeProtocol(HttpToolsProtocol):
     """The server's side of one connection, for uvicorn's Server."""
 
     # With uvicorn's own there are more attributes than Python shares the layout of; a slot is found without it.
-    __slots__ = (
-        "_accepted",
-        "_advancing",
-        "_answer",
-        "_asgi",
-        "_body",
-        "_body_progress",
-        "_buffer",
-        "_client_ended",
-        "_draining",
-        "_earlier",
-        "_edge",
-        "_exchange",
-        "_head",
-        "_limits",
-        "_linger_until",
-        "_lingered_bytes",
-        "_phase",
-        "_pieces",
-        "_route",
-        "_searched",
-        "_socket",
-        "_unsent",
-        "_write_paused",
-        "deadline",
-        "send",
+    __slots__ = tuple(
+        """
+        _accepted _advancing _answer _asgi _body _body_progress _buffer _client_ended _draining
+        _earlier _edge _exchange _head _limits _linger_until _lingered_bytes _phase _pieces _route
+        _searched _socket _unsent _write_paused deadline send
+        """.split()
     )
 
     send: Callable[[bytes], None]  # to the socket; see sink.Connection

@@ -138,7 +138,8 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        assert self.started and not self.ended, "write outside start and end"
+        assert self.started, "write before start"
+        assert not self.ended, "write after end"
         if data:  # an empty chunk would end the answer
             send = connection.send
             send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
@@ -147,7 +148,8 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        assert self.started and not self.ended, "end without start, or twice"
+        assert self.started, "end without start"
+        assert not self.ended, "ended twice"
         self.ended = True
         if not self._chunked:
             connection.send(data)

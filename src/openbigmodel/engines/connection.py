@@ -17,13 +17,15 @@ from openbigmodel.engines.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_IDLE_CONNECTIONS = 512
+# Without either, only the end of the connection ends the body.
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
 
 class EngineConsumer(Protocol):
     """Whoever reads an engine's response."""
 
-    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
-        """The response head is there; header names are in lower case."""
+    def engine_started(self, status: int) -> None:
+        """The response head is there."""
 
     def engine_data(self, data: bytes) -> None:
         """Part of the body."""
@@ -148,14 +150,10 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
 
     def on_headers_complete(self) -> None:
-        headers = {name.lower(): value for name, value in self._headers.items()}
-        self._headers.clear()
-        self._body_ends_with_connection = (
-            b"content-length" not in headers and b"transfer-encoding" not in headers
-        )
+        self._body_ends_with_connection = _FRAMING.isdisjoint(map(bytes.lower, self._headers))
         status = self._parser.get_status_code()
         if self.call is not None and status >= 200:  # below, it is not the answer yet
-            self.call.consumer.engine_started(status, headers)
+            self.call.consumer.engine_started(status)
 
     def _deliver(self, bodies: list[bytes]) -> None:
         data = bodies.pop() if len(bodies) == 1 else b"".join(bodies)
@@ -164,6 +162,7 @@ class _Connection(asyncio.Protocol):
             self.call.consumer.engine_data(data)
 
     def on_message_complete(self) -> None:
+        self._headers.clear()  # here, and not before: a chunked body may have some behind it
         if self._bodies:
             self._deliver(self._bodies)
         if not self._body_ends_with_connection:
@@ -196,7 +195,8 @@ class _Connection(asyncio.Protocol):
         self.call = call
         self.answered = False
         call.connection = self
-        self.transport.write(self._pool.request_head(call.path, len(call.body)) + call.body)
+        body = call.body
+        self.transport.write(self._pool.request_head(call.path, len(body)) + body)
         if call.paused:
             self.transport.pause_reading()
 

@@ -43,10 +43,10 @@ class EmbeddedCall:
         if self._paused:
             self._call.pause()
 
-    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def engine_started(self, status: int) -> None:
         """Pass on."""
         self._heard = True
-        self._consumer.engine_started(status, headers)
+        self._consumer.engine_started(status)
 
     def engine_data(self, data: bytes) -> None:
         """Pass on."""

@@ -83,6 +83,10 @@ class EngineReader:
 
     def feed_stream(self, data: bytes) -> None:
         """Bytes of an event stream. Raises EngineProtocolError."""
+        run = self._run
+        if run is not None and not self._tail and not self.done and (text := run.only_text(data)):
+            self._texts([text], reasoning=run.reasoning)
+            return
         if self._events is not None or b"\r" in data:
             self._parse(data)
             return
@@ -94,12 +98,7 @@ class EngineReader:
             if run is not None:
                 texts, position = run.take(data, position)
                 if texts:
-                    self._deltas += len(texts)
-                    if run.reasoning:
-                        self._reasoning_deltas += len(texts)
-                        self._writer.reasoning_run(texts)
-                    else:
-                        self._writer.content_run(texts)
+                    self._texts(texts, reasoning=run.reasoning)
                     continue
             end = data.find(b"\n\n", position) + 2
             if end < 2:
@@ -110,10 +109,20 @@ class EngineReader:
             self._lines(data[position:end])
             position = end
 
+    def _texts(self, texts: list[bytes], *, reasoning: bool) -> None:
+        """Chunks of which only the texts differ."""
+        self._deltas += len(texts)
+        if reasoning:
+            self._reasoning_deltas += len(texts)
+            self._writer.reasoning_run(texts)
+        else:
+            self._writer.content_run(texts)
+
     def _parse(self, data: bytes) -> None:
         """A stream whose lines do not all end in LF is the parser's, from here on."""
         if self._events is None:
             self._events = EventParser(MAX_EVENT_BYTES)
+            self._run, self._lessons_left = None, 0
             data, self._tail = self._tail + data, b""
         try:
             events = self._events.feed(data)

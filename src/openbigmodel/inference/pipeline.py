@@ -145,33 +145,12 @@ class Pipeline:
 class ChatExchange:
     """One chat request on its way. Consumes an engine's response, feeds a sink."""
 
-    __slots__ = (
-        "_body_parts",
-        "_call",
-        "_caller",
-        "_detail",
-        "_engine_status",
-        "_engine_streams",
-        "_error",
-        "_finish_reason",
-        "_first_token_s",
-        "_heard",
-        "_heard_s",
-        "_id",
-        "_last",
-        "_over",
-        "_paused",
-        "_pipeline",
-        "_reader",
-        "_request_id",
-        "_route",
-        "_sink",
-        "_size",
-        "_started_s",
-        "_stream_open",
-        "_streaming",
-        "_usage",
-        "_writer",
+    __slots__ = tuple(
+        """
+        _body_parts _call _caller _detail _engine_status _engine_streams _error _finish_reason
+        _first_token_s _heard _heard_s _id _last _over _paused _pipeline _reader _request_id _route
+        _sink _size _started_s _stream_open _streaming _usage _writer
+        """.split()
     )
 
     _reader: EngineReader
@@ -264,7 +243,7 @@ class ChatExchange:
 
     # relay: what the engine says
 
-    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def engine_started(self, status: int) -> None:
         """The engine has begun to answer."""
         self._engine_status = status
         self._heard = True
@@ -446,8 +425,8 @@ class ChatExchange:
         self._record(error.status, code=error.code)
 
     def _headers(self, content_type: bytes) -> bytes:
-        engine = b"x-bigmodel-engine: %b\r\n" % self._route.engine.name.encode() if self._route else b""
-        return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)
+        engine = f"x-bigmodel-engine: {self._route.engine.name}\r\n" if self._route else ""
+        return b"content-type: %b\r\n%b" % (content_type, f"x-log-id: {self._id}\r\n{engine}".encode())
 
     def _record(self, status: int, *, code: str = "", client_left: bool = False) -> None:
         pipeline, principal, route, usage = self._pipeline, self._caller.principal, self._route, self._usage

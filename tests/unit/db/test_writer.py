@@ -460,3 +460,30 @@ def test_the_thread_ends_with_the_writer(store: FaultyStore) -> None:
 
     store.run(scenario)
     assert "database-writer" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("ids", [[1, 1, 2], [1, 2, 2], [9, 1, 2, 3], [1, 1, 1, 2], [7, 8, 9]])
+def test_of_alike_statements_each_has_its_own_outcome(store: FaultyStore, ids: list[int]) -> None:
+    async def scenario(writer: Writer) -> None:
+        assert await outcomes(writer, [9]) == [None]
+        results = await outcomes(writer, [*ids])
+        twice = [number in [9, *ids[:index]] for index, number in enumerate(ids)]
+        assert [isinstance(result, apsw.ConstraintError) for result in results] == twice
+
+    store.run(scenario)
+    assert sorted(store.ids()) == sorted({9, *ids})
+
+
+def test_statements_of_several_kinds_run_in_their_order(store: FaultyStore) -> None:
+    delete = "DELETE FROM t WHERE id = ?1"
+
+    async def scenario(writer: Writer) -> None:
+        told: list[tuple[str, BaseException | None]] = []
+        for name, sql in (("a", _INSERT), ("b", _INSERT), ("c", delete), ("d", _INSERT), ("e", delete)):
+            params = (1,) if name != "b" else (2,)
+            writer.put(sql, params, lambda error, name=name: told.append((name, error)))  # type: ignore[misc]
+        assert await outcomes(writer, [3]) == [None]
+        assert told == [(name, None) for name in "abcde"]
+
+    store.run(scenario)
+    assert sorted(store.ids()) == [2, 3]

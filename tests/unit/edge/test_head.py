@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openbigmodel.edge import head as head_module
-from openbigmodel.edge.head import HEAD_BYTES_MAX, RequestHead, accept_language, read_head
+from openbigmodel.edge.head import (
+    HEAD_BYTES_MAX,
+    REPEATED_BYTES_MAX,
+    RepeatedHead,
+    RequestHead,
+    accept_language,
+    read_head,
+    repeated,
+)
 from openbigmodel.errors import ApiError
 
 HOST = b"Host: api.example:8000\r\n"
@@ -408,3 +416,67 @@ def test_no_head_is_slow_to_judge(raw: bytes) -> None:
             read_head(raw)
 
     assert min(timeit.repeat(judge, number=1, repeat=3)) < 0.01
+
+
+def post(length: bytes, *lines: bytes, name: bytes = b"Content-Length") -> bytes:
+    extra = b"".join(line + b"\r\n" for line in lines)
+    return b"POST /hot HTTP/1.1\r\n%b%b: %b\r\n%b\r\n" % (HOST, name, length, extra)
+
+
+def known(raw: bytes) -> RepeatedHead:
+    found = repeated(read(raw), raw)
+    assert found is not None
+    return found
+
+
+@given(
+    st.text("0123456789", min_size=1, max_size=18),
+    st.text("0123456789", min_size=1, max_size=18),
+    st.sampled_from([(), (b"Authorization: Bearer a.b",), (b"Accept: */*", b"X-Content-Length: 7")]),
+    st.sampled_from([b"Content-Length", b"content-length", b"CONTENT-LENGTH"]),
+)
+def test_a_repeated_head_reads_as_if_read_anew(
+    first: str, second: str, lines: tuple[bytes, ...], name: bytes
+) -> None:
+    raw, again = (post(length.encode(), *lines, name=name) for length in (first, second))
+    earlier = known(raw)
+
+    for _ in range(2):  # the second time nothing has changed
+        assert earlier.read(again + b"body") == read_head(again + b"body") == (read(again), len(again))
+    assert earlier.read(raw) == read_head(raw)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        post(b"5").replace(b"/hot", b"/cold"),
+        post(b"5", b"Authorization: Bearer a.b"),
+        post(b"5").replace(b"POST", b"PUT"),
+        post(b"5", b"Content-Length: 5"),
+        post(b"5", b"Transfer-Encoding: chunked"),
+        post(b""),
+        post(b"-5"),
+        post(b"5 "),
+        post(b"5, 5"),
+        post(b"0x5"),
+        post(b"5" * 19),
+        post("٥".encode()),
+        post(b"5\n"),
+        post(b"5")[:-1],
+        post(b"5")[:-10],
+        b"",
+    ],
+)
+def test_what_is_not_the_same_head_is_left_to_the_reader(other: bytes) -> None:
+    assert known(post(b"3")).read(other) is None
+
+
+def test_spaces_around_the_length_are_part_of_what_repeats() -> None:
+    earlier = known(post(b" 3"))
+    assert earlier.read(post(b" 44")) == read_head(post(b" 44"))
+    assert repeated(read(post(b"3 ")), post(b"3 ")) is None
+
+
+@pytest.mark.parametrize("raw", [get(), b"\r\n" + post(b"3"), post(b"3", b"X: " + b"x" * REPEATED_BYTES_MAX)])
+def test_heads_that_are_read_anew_each_time(raw: bytes) -> None:
+    assert repeated(read(raw), raw) is None

@@ -15,11 +15,9 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
-        self.headers: dict[bytes, bytes] = {}
         self.over = asyncio.Event()
 
-    def engine_started(self, status: int, headers: dict[bytes, bytes]) -> None:
-        self.headers = headers
+    def engine_started(self, status: int) -> None:
         self.heard.append(("started", status))
 
     def engine_data(self, data: bytes) -> None:

@@ -127,3 +127,40 @@ def test_runs_change_nothing_whatever_the_text_and_the_cuts(chunks: list[tuple[s
     parts = [stream[a:b] for a, b in itertools.pairwise(edges)]
 
     assert relay(EngineReader, parts) == relay(_Plain, [stream])
+
+
+@pytest.mark.parametrize("text", ["a", "你好", "@" * 50, " "])
+def test_a_chunk_that_comes_alone_is_known_at_once(text: str) -> None:
+    assert learnt().only_text(event(text)) == text.encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        event("a") + event("b"),
+        event("a")[:-1],
+        event("a")[1:],
+        event(""),
+        event('"'),
+        event("a\n"),
+        event("nel\u0085"),
+        event("a").replace(b'"a"', b'"\xff"'),
+        event("a", "reasoning_content"),
+        event("x" * 1000),
+        b"",
+    ],
+)
+def test_what_is_not_plainly_one_chunk_is_not_taken_for_one(data: bytes) -> None:
+    assert learnt().only_text(data) == b""
+
+
+def test_the_end_of_a_stream_does_not_hide_what_is_alike_before_it() -> None:
+    alike = event("a") + event("b")
+    for end in (event("", finish_reason="stop") + b"data: [DONE]\n\n", b"data: [DONE]\n\n", event("c")[:-1], b": ping\n\n"):
+        assert learnt().take(alike + end, 0) == ([b"a", b"b"], len(alike)), end
+
+
+def test_no_run_is_taken_in_a_stream_with_other_line_ends() -> None:
+    parts = [event("hello"), event("a").replace(b"\n", b"\r\n"), b"data: ", event("b")[6:], event("c")]
+
+    assert relay(EngineReader, parts) == relay(_Plain, parts)

@@ -205,3 +205,9 @@ def test_what_follows_done_is_ignored() -> None:
     _, heard = read(chunk({"content": "x"}, "stop") + DONE + chunk({"content": "y"}))
 
     assert heard.said == [("content", "x")]
+
+
+def test_one_chunk_of_reasoning_in_a_stream_counts_as_one_token() -> None:
+    reader, _ = read(chunk({"reasoning_content": "a long thought"}), chunk({"content": "b"}), chunk({"content": "c"}))
+
+    assert reader.usage() == Usage(completion_tokens=3, reasoning_tokens=1)
