@@ -1,6 +1,6 @@
 """The front door: builds every object once, hands each what it needs, serves until told to stop.
 
-    listening socket → data folder (locked) → database → engines → pipeline → edge and ASGI app → uvicorn
+listening socket → data folder (locked) → database → engines → pipeline → edge and ASGI app → uvicorn
 """
 
 import asyncio
@@ -85,8 +85,8 @@ class Terminal(Protocol):
     def announce(self, url: str, first_key: ApiKey | None) -> None:
         """The server's URL, and on the first start the one key that there is."""
 
-    def download(self, engine: str, progress: Progress) -> None:
-        """A part of a model's file has arrived."""
+    def download(self, engine: str, progress: Progress) -> str | None:
+        """A part of a model's file has arrived. Returns a line for the log where it draws nothing itself."""
 
 
 def serve(settings: Settings, terminal: Terminal) -> int:
@@ -109,7 +109,9 @@ def _check_tls(settings: ServerSettings) -> None:
         except OSError as error:
             raise TlsUnusable(f"{path} cannot be read: {error.strerror}") from error
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key)
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_cert, settings.tls_key
+        )
     except ssl.SSLError as error:
         raise TlsUnusable(
             f"{settings.tls_cert} and {settings.tls_key} are no certificate and its key: {error.reason or error}"
@@ -175,7 +177,6 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     """Build the platform on an open data folder. Nothing is started yet but the database's writer."""
     database = Database.open(folder.path / "bigmodel.db")
     accounts = AuthStore(database, folder.path)
-    first_key = await accounts.ensure_operator()
     log_format = settings.server.log_format
     log_stream = BackgroundStream(sys.stderr)
     request_log = RequestLog(log_stream, as_json=None if log_format == "auto" else log_format == "json")
@@ -183,12 +184,16 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     ids = IdSource()
     reporter = _Reporter(request_log, terminal)
     registry = build_registry(settings, folder.path / "models", reporter, load_catalog())
-    metrics.add_gauge("bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states)
+    metrics.add_gauge(
+        "bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states
+    )
     in_flight = InFlight(settings.server.max_in_flight)
     metrics.add_gauge(
         "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(in_flight.total)}
     )
-    callers = Callers(Authenticator(accounts), request_log, metrics, ids, default_language=settings.server.language)
+    callers = Callers(
+        Authenticator(accounts), request_log, metrics, ids, default_language=settings.server.language
+    )
     pipeline = Pipeline(
         registry=registry,
         in_flight=in_flight,
@@ -198,7 +203,7 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         ids=ids,
     )
     chat = {surface: ChatRoute(surface, pipeline, callers) for surface in SURFACES}
-    health = HealthApi(registry, callers, metrics)
+    health = HealthApi(registry, callers, metrics, database)
     return Platform(
         database=database,
         registry=registry,
@@ -208,7 +213,8 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health, callers),
         request_log=request_log,
         log_stream=log_stream,
-        first_key=first_key,
+        # Last: nothing may fail between making the one key that is shown once and showing it.
+        first_key=await accounts.ensure_operator(),
     )
 
 
@@ -223,7 +229,9 @@ class _Reporter:
         self._request_log.event(f"engine {engine}: {state}{f', {reason}' if reason else ''}")
 
     def download(self, engine: str, progress: Progress) -> None:
-        self._terminal.download(engine, progress)
+        line = self._terminal.download(engine, progress)
+        if line is not None:
+            self._request_log.event(line)
 
 
 async def _start_engines(platform: Platform) -> None:

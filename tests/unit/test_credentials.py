@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 from typing import Any
@@ -13,7 +14,6 @@ from openbigmodel.credentials import (
     TIMESTAMP_AHEAD_MS_MAX,
     ApiKey,
     CredentialError,
-    is_issued_id,
     is_key_id,
     new_api_key,
     new_key_id,
@@ -31,11 +31,9 @@ KEY = ApiKey("1f" * 16, "s" * 43)
 WORLD = World(NOW_MS, KEY, KEY, KEY, "")
 
 
-def code_of(
-    token: str, *, secret: str | None = KEY.secret, now_ms: int = NOW_MS, **options: Any
-) -> str | None:
+def code_of(token: str, *, secret: str | None = KEY.secret, now_ms: int = NOW_MS) -> str | None:
     try:
-        verify_jwt(read_jwt(token), secret, now_ms, **options)
+        verify_jwt(read_jwt(token), secret, now_ms)
     except CredentialError as error:
         return error.code
     return None
@@ -84,19 +82,10 @@ def test_new_keys_have_the_usual_form() -> None:
     assert new_api_key(os.urandom) != key
 
 
-@given(st.binary(min_size=14, max_size=14), st.integers(0, 31), st.sampled_from("0123456789abcdef"))
-def test_a_mistyped_id_is_noticed(random: bytes, index: int, digit: str) -> None:
-    key_id = new_key_id(lambda size: random[:size])
-    assert is_issued_id(key_id)
-    mistyped = key_id[:index] + digit + key_id[index + 1 :]
-    # 16 bits of checksum: a chance hit is possible for the digits, not for the checksum itself.
-    if mistyped != key_id and index >= 28:
-        assert not is_issued_id(mistyped)
-
-
-@pytest.mark.parametrize("text", ["", "0" * 31, "0" * 32, "A" * 32, "0" * 33, "g" * 32])
-def test_other_ids_are_not_ours(text: str) -> None:
-    assert not is_issued_id(text)
+def test_an_id_is_random_bytes_and_their_checksum() -> None:
+    key_id = new_key_id(bytes)
+    assert key_id[:28] == "0" * 28
+    assert key_id[28:] == hashlib.sha256(b"key id " + key_id[:28].encode()).hexdigest()[:4]
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
@@ -166,11 +155,8 @@ def test_a_clock_may_be_five_minutes_ahead() -> None:
         assert code_of(WORLD.token(timestamp=NOW_MS + ahead_ms, exp=exp)) == code
 
 
-def test_a_horizon_bounds_exp() -> None:
-    token = WORLD.token(exp=NOW_MS + 86_400_000)
-    assert code_of(token) is None
-    assert code_of(token, horizon_ms=86_400_000) is None
-    assert code_of(token, horizon_ms=86_399_999) == "1002"
+def test_exp_may_lie_any_time_ahead() -> None:
+    assert code_of(WORLD.token(exp=NOW_MS + 100 * 365 * 86_400_000)) is None
 
 
 def test_exp_may_equal_the_timestamp_but_not_precede_it() -> None:

@@ -1,5 +1,7 @@
 """`GET /health` for load balancers and `GET /metrics` for Prometheus."""
 
+from typing import Any, Protocol
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,20 +17,34 @@ _ANSWERING = frozenset(("ready", "restarting"))
 _LOOPBACK = frozenset(("127.0.0.1", "::1"))
 
 
+class Storage(Protocol):
+    """Where usage is written."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last write failed, None when it did not."""
+
+
 class HealthApi:
     """Says whether the platform can answer. `ready` turns False when it is told to stop."""
 
-    def __init__(self, registry: Registry, callers: Callers, metrics: Metrics) -> None:
+    def __init__(self, registry: Registry, callers: Callers, metrics: Metrics, storage: Storage) -> None:
+        self._storage = storage
         self._registry = registry
         self._callers = callers
         self._metrics = metrics
         self.ready = True
 
     async def health(self, request: Request) -> Response:
-        """200 once any engine can answer; one that is broken or still loading takes nobody else down."""
+        """200 while requests can be answered and accounted for.
+
+        One engine that can answer is enough: one that is broken or still loading takes nobody else down.
+        """
         states = {engine.name: engine.state for engine in self._registry.engines}
-        usable = self.ready and (not states or not _ANSWERING.isdisjoint(states.values()))
-        body = {"status": "ok" if usable else "unavailable", "engines": states}
+        usable = self.ready and self._storage.failure is None and (not states or not _ANSWERING.isdisjoint(states.values()))
+        body: dict[str, Any] = {"status": "ok" if usable else "unavailable", "engines": states}
+        if self._storage.failure is not None:
+            body["database"] = "failed"
         return Response(msgspec.json.encode(body), 200 if usable else 503, media_type=JSON)
 
     async def metrics(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ table in `credentials.py`: unknown, disabled and wrong are one answer for `id.se
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -70,39 +70,32 @@ def unix_ms() -> int:
 
 
 class Authenticator:
-    """Checks credentials; for the event loop's thread.
-
-    `horizon_ms` bounds how far ahead a JWT may expire (None: any).
-    """
+    """Checks credentials; for the event loop's thread."""
 
     def __init__(
         self,
         keys: KeySource,
         *,
         now_ms: Callable[[], int] = unix_ms,
-        horizon_ms: int | None = None,
         cache_entries_max: int = CACHE_ENTRIES_MAX,
     ) -> None:
         self._find_key = keys.find_key
         self._now_ms = now_ms
-        self._horizon_ms = horizon_ms
         self._cache_entries_max = cache_entries_max
         # Digest of the credential -> who it is, and the millisecond from which that must be judged anew.
         self._cache: OrderedDict[bytes, tuple[Principal, int]] = OrderedDict()
         keys.on_change(self.forget)
 
-    def authenticate(self, authorization: bytes | None, api_key_header: bytes | None = None) -> Principal:
-        """Who sent these header values: `Authorization`, and `x-api-key` where the surface knows it.
+    def authenticate(self, authorization: bytes | None) -> Principal:
+        """Who sent this value of the header `Authorization`; None if there was no such header.
 
         Takes `Bearer <key or JWT>` (the scheme in any case, one space) and the bare key or JWT. Raises ApiError
         1001 without a credential, 1002 unparsable, 1000 unknown key or wrong secret, 1003 expired, 1004 wrong
         signature.
         """
-        if api_key_header is not None:
-            credential = _only_credential(authorization, api_key_header)
-        elif not authorization:
+        if not authorization:
             raise ApiError("1001")
-        elif authorization.startswith(b"Bearer ") or authorization[:7].lower() == b"bearer ":
+        if authorization.startswith(b"Bearer ") or authorization[:7].lower() == b"bearer ":
             credential = authorization[7:]
         else:
             credential = authorization
@@ -127,10 +120,6 @@ class Authenticator:
         """To be called after any change to a key: its credentials are judged anew."""
         for digest in [digest for digest, (who, _) in self._cache.items() if who.api_key_id == key_id]:
             del self._cache[digest]
-
-    def forget_all(self) -> None:
-        """Judges every credential anew, for changes that reach more than one key."""
-        self._cache.clear()
 
     def _prove(self, credential: bytes) -> tuple[Principal, int]:
         try:
@@ -157,7 +146,7 @@ class Authenticator:
         jwt = read_jwt(text)
         found = self._find_key(jwt.key_id) if is_key_id(jwt.key_id) else None
         secret = found.secret if found is not None and found.active else None
-        verify_jwt(jwt, secret, self._now_ms(), horizon_ms=self._horizon_ms)
+        verify_jwt(jwt, secret, self._now_ms())
         # verify_jwt refuses what has no secret.
         assert found is not None
         return found.principal, self._expiry(found, jwt.exp_ms)
@@ -174,29 +163,3 @@ class Authenticator:
         self._cache[digest] = known
         if len(self._cache) > self._cache_entries_max:
             self._cache.popitem(last=False)
-
-
-def credential_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes | None, bytes | None]:
-    """Finds `Authorization` and `x-api-key` among a request's headers (names in lower case).
-
-    Raises ApiError 1002 if one comes twice: two programs on the way could each believe another one.
-    """
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in {b"authorization", b"x-api-key"}:
-            if name in found:
-                raise ApiError("1002")
-            found[name] = value
-    return found.get(b"authorization"), found.get(b"x-api-key")
-
-
-def _only_credential(authorization: bytes | None, api_key_header: bytes) -> bytes:
-    """One credential from both headers. Clients send both when both variables are set; they must not differ."""
-    bearer = authorization or b""
-    if bearer[:7].lower() == b"bearer ":
-        bearer = bearer[7:]
-    if not bearer and not api_key_header:
-        raise ApiError("1001")
-    if bearer and api_key_header and bearer != api_key_header:
-        raise ApiError("1002")
-    return api_key_header or bearer

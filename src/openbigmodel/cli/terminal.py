@@ -56,34 +56,31 @@ class ServeTerminal:
             # Nobody reads it; the platform serves all the same, and its end must not fail on what is left unwritten.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
-    def download(self, engine: str, progress: DownloadProgress) -> None:
-        """Draw a bar, or print a line now and then."""
-        label = f"{engine}: {progress.file}" + (
-            f" ({progress.part}/{progress.parts})" if progress.parts > 1 else ""
-        )
+    def download(self, engine: str, progress: DownloadProgress) -> str | None:
+        """Draw a bar, or return a line now and then."""
+        parts = f" ({progress.part}/{progress.parts})" if progress.parts > 1 else ""
+        label = f"{engine}: {progress.file}{parts}"
         if not sys.stderr.isatty():
-            self._tell(label, progress)
-            return
+            return self._line(label, progress)
         if self._bars is None:
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
             self._bars = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
             self._bars.start()
+            self._tasks.clear()
         if label not in self._tasks:
             self._tasks[label] = self._bars.add_task(label, total=progress.total_bytes)
         self._bars.update(self._tasks[label], completed=progress.done_bytes)
         if self._bars.finished:
             self._bars.stop()
             self._bars = None
+        return None
 
-    def _tell(self, label: str, progress: DownloadProgress) -> None:
+    def _line(self, label: str, progress: DownloadProgress) -> str | None:
         share = progress.done_bytes / progress.total_bytes if progress.total_bytes else 1.0
-        if share >= 1.0 or share - self._told.get(label, -1.0) >= _STEP:
-            self._told[label] = share
-            print(
-                f"downloading {label}: {share:.0%} of {progress.total_bytes:,} bytes",
-                file=sys.stderr,
-                flush=True,
-            )
+        if share < 1.0 and share - self._told.get(label, -1.0) < _STEP:
+            return None
+        self._told[label] = share
+        return f"downloading {label}: {share:.0%} of {progress.total_bytes:,} bytes"
 
 
 def _curl(url: str, key: ApiKey, model: str) -> str:

@@ -20,8 +20,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import takewhile
-from operator import length_hint
 from queue import SimpleQueue
 
 import apsw
@@ -152,8 +150,10 @@ class Writer:
         connection = self._connection
         try:
             if connection is not None and _begin_at_once(connection):
-                while len(outcomes) < len(batch) and isinstance(batch[len(outcomes)][0], str):
-                    outcomes += _run_alike(connection, batch, len(outcomes))
+                for what, params, done in batch:
+                    if not isinstance(what, str):
+                        break
+                    outcomes.append((done, _run_statement(connection, what, params)))
         except Exception as error:  # noqa: BLE001 - every item must get an answer.
             self._hand_over(partial(self._fail_batch, batch, error))
         else:
@@ -274,28 +274,6 @@ def _begin_patiently(connection: apsw.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
     finally:
         connection.set_busy_timeout(0)
-
-
-def _run_alike(connection: apsw.Connection, batch: list[_Item], start: int) -> list[_Outcome]:
-    """Runs the statements from `start` on that are the same, up to the first that fails; returns their outcomes.
-
-    In one call they cost 1.3 µs each instead of 2.5. Raises what concerns the whole batch.
-    """
-    sql = batch[start][0]
-    assert isinstance(sql, str)
-    run = list(takewhile(lambda item: item[0] is sql, batch[start:]))
-    rows = iter([params for _, params, _ in run])
-    outcomes: list[_Outcome] = [(done, None) for _, _, done in run]
-    try:
-        # A statement takes itself back when it fails, and what ran before it stays.
-        connection.executemany(sql, rows)
-    except Exception as error:  # Whatever it is, it is handed to whoever asked.
-        if isinstance(error, FATAL_ERRORS) or not connection.in_transaction:
-            raise
-        failed_at = len(run) - length_hint(rows) - 1
-        done, _ = outcomes[failed_at]
-        outcomes[failed_at:] = [(done, error)]
-    return outcomes
 
 
 def _run_statement(connection: apsw.Connection, sql: str, params: Sequence[Value]) -> BaseException | None:

@@ -45,9 +45,6 @@ class Swept(Protocol):
     def expire(self) -> None:
         """The deadline has passed: end, or set another one."""
 
-    def drop(self) -> None:
-        """Close at once."""
-
 
 class Edge:
     """State common to all connections of one server; belongs to one event loop.
@@ -94,11 +91,6 @@ class Edge:
         now = self.now
         for connection in [each for each in self._connections if each.deadline <= now]:
             connection.expire()
-
-    def drop_all(self) -> None:
-        """Close every connection at once and tell their exchanges: the end of a drain that took too long."""
-        for connection in list(self._connections):
-            connection.drop()
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self.sweep()

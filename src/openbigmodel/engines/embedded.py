@@ -7,6 +7,11 @@ from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineCo
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.llamacpp import LlamaCppEngine
 from openbigmodel.engines.translate import Profile
+from openbigmodel.engines.weights import WeightsError
+
+# Between attempts to download; doubles up to the last.
+_FIRST_PAUSE_S = 10.0
+_LAST_PAUSE_S = 600.0
 
 
 class EmbeddedCall:
@@ -15,7 +20,17 @@ class EmbeddedCall:
     Asking twice is safe: nothing of the first attempt was seen, and a dead worker goes on with nothing.
     """
 
-    __slots__ = ("_body", "_call", "_cancelled", "_consumer", "_endpoint", "_engine", "_heard", "_path", "_paused")
+    __slots__ = (
+        "_body",
+        "_call",
+        "_cancelled",
+        "_consumer",
+        "_endpoint",
+        "_engine",
+        "_heard",
+        "_path",
+        "_paused",
+    )
 
     def __init__(self, engine: "EmbeddedEngine", path: str, body: bytes, consumer: EngineConsumer) -> None:
         self._engine = engine
@@ -79,6 +94,8 @@ class EmbeddedCall:
     def cancel(self) -> None:
         """See EngineCall."""
         self._cancelled = True
+        # It may still stand in the supervisor's line, where a body of 10 MiB is better not kept.
+        self._body = b""
         if self._call is not None:
             self._call.cancel()
 
@@ -86,15 +103,26 @@ class EmbeddedCall:
 class EmbeddedEngine:
     """One model in a supervised worker process of this server.
 
-    `prepare` gives the supervisor, once the model's file is on this disk: that may be a long download.
+    `prepare` gives the supervisor, once the model's file is on this disk: that may be a long download. `report`
+    hears (state, reason) of what happens before that.
     """
 
-    def __init__(self, name: str, profile: Profile, prepare: Callable[[], Awaitable[LlamaCppEngine]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        profile: Profile,
+        prepare: Callable[[], Awaitable[LlamaCppEngine]],
+        report: Callable[[str, str], None],
+        first_pause_s: float = _FIRST_PAUSE_S,
+    ) -> None:
         self.name = name
         self.kind = "llamacpp"
         self.profile = profile
         self._prepare = prepare
+        self._report = report
+        self._first_pause_s = first_pause_s
         self._preparing = False
+        self._failure = ""
         self._worker: LlamaCppEngine | None = None
         self._pool: ConnectionPool | None = None
         self._endpoint: Endpoint | None = None
@@ -104,17 +132,33 @@ class EmbeddedEngine:
         """For operators: `downloading`, or the supervisor's word."""
         if self._worker is not None:
             return self._worker.state
+        if self._failure:
+            return "broken"
         return "downloading" if self._preparing else "stopped"
 
     async def start(self) -> None:
         """Fetch and load the model. Raises EngineUnavailable, WeightsError."""
         if self._worker is None:
-            self._preparing = True
-            try:
-                self._worker = await self._prepare()
-            finally:
-                self._preparing = False
+            self._worker = await self._prepare_patiently()
         await self._worker.start()
+
+    async def _prepare_patiently(self) -> LlamaCppEngine:
+        """Until the model's file is there: a hub that is away comes back, and nobody restarts a server at night."""
+        pause_s = self._first_pause_s
+        self._preparing = True
+        while True:
+            try:
+                worker = await self._prepare()
+            except (WeightsError, OSError) as error:
+                self._failure = str(error)
+                self._report("broken", f"{error} Next attempt in {pause_s:.0f} s.")
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+                self._failure = ""
+                self._report("downloading", "")
+            else:
+                self._preparing = False
+                return worker
 
     async def stop(self) -> None:
         """End the worker."""
@@ -140,7 +184,9 @@ class EmbeddedEngine:
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EmbeddedCall:
         """Send `body` now, or as soon as there is a worker. Raises EngineUnavailable during a download."""
         if self._worker is None:
-            raise EngineUnavailable(f"Engine {self.name} has no model file yet: {self.state}.")
+            raise EngineUnavailable(
+                f"Engine {self.name} has no model file yet: {self._failure or self.state}"
+            )
         call = EmbeddedCall(self, path, body, consumer)
         self.ask(call)
         return call

@@ -11,17 +11,50 @@ import msgspec
 from openbigmodel.errors import ApiError
 
 _CONTEXT_LENGTH = re.compile(
-    r"context (?:length|size|window)|maximum context|exceed_context_size|too long|longer than the maximum", re.IGNORECASE
+    r"context (?:length|size|window)|maximum context|exceed_context_size|too long|longer than the maximum",
+    re.IGNORECASE,
 )
 _KIND = re.compile(r"[A-Za-z0-9_]{1,60}")
+# What another GLM platform says of a request, is true of it here as well.
+_CALLERS_CODES = frozenset(("1210", "1214", "1261", "1300", "1301"))
+# Its limits on our account: waiting helps.
+_WAITING_CODES = frozenset(("1302", "1303", "1305", "1312"))
+# Its trouble with our account, and ids it does not know: the caller can do nothing about either.
+_OPERATORS_CODES = frozenset(
+    (
+        "1110",
+        "1111",
+        "1112",
+        "1113",
+        "1121",
+        "1211",
+        "1304",
+        "1308",
+        "1309",
+        "1310",
+        "1311",
+        "1313",
+        "1314",
+        "1315",
+    )
+)
 _CALLERS_FAULT = frozenset((400, 413, 422))
 _MAX_TEXT_CHARACTERS = 300
 
 
 def error_of_engine(status: int, body: bytes, error_id: str) -> ApiError:
     """The error for the caller. `error_id` is what an operator finds in the log."""
+    code, text = _code_and_text_of(body)
+    if code in _CALLERS_CODES:
+        # Another GLM platform has already said it in our words.
+        if code in ("1210", "1214"):
+            return ApiError("1210", detail_zh=text, detail_en=text)
+        return ApiError(code)
+    if code in _WAITING_CODES:
+        return ApiError(code)
+    if code in _OPERATORS_CODES:
+        return ApiError("1234", error_id=error_id)
     if status in _CALLERS_FAULT:
-        text = _text_of(body)
         if _CONTEXT_LENGTH.search(text):
             return ApiError("1261")
         return ApiError(
@@ -48,15 +81,18 @@ def kind_of_body(body: bytes) -> str:
     return kind_of_error(decoded.get("error", decoded) if isinstance(decoded, dict) else None)
 
 
-def _text_of(body: bytes) -> str:
-    """The message in an engine's error body, whichever of the usual shapes it has."""
+def _code_and_text_of(body: bytes) -> tuple[str, str]:
+    """The code, if it is GLM's, and the message in an engine's error body, whichever of the usual shapes it has."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return ""
+        return "", ""
     if not isinstance(decoded, dict):
-        return ""
+        return "", ""
     error = decoded.get("error", decoded)
+    code = ""
     if isinstance(error, dict):
+        # GLM's codes are strings; other engines repeat the HTTP status as a number here.
+        code = error["code"] if isinstance(error.get("code"), str) else ""
         error = f"{error.get('message') or error.get('detail') or ''} {error.get('type') or ''}"
-    return str(error).strip()[:_MAX_TEXT_CHARACTERS]
+    return code, str(error).strip()[:_MAX_TEXT_CHARACTERS]

@@ -66,7 +66,9 @@ def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, cat
             engines[entry.name] = _embedded(entry, settings.downloads, models_dir, reporter)
         else:
             engines[entry.name] = _remote(entry)
-    return Registry(engines.values(), {model.id: _route(model, settings, engines, catalog) for model in settings.models})
+    return Registry(
+        engines.values(), {model.id: _route(model, settings, engines, catalog) for model in settings.models}
+    )
 
 
 def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
@@ -81,10 +83,12 @@ def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
         max_output=_DEMO_MAX_OUTPUT_TOKENS,
     )
 
-    async def prepare() -> LlamaCppEngine:
-        return LlamaCppEngine(DEMO_MODEL_ID, spec, on_state=partial(reporter.engine_state, DEMO_MODEL_ID))
+    report = partial(reporter.engine_state, DEMO_MODEL_ID)
 
-    engine = EmbeddedEngine(DEMO_MODEL_ID, profile, prepare)
+    async def prepare() -> LlamaCppEngine:
+        return LlamaCppEngine(DEMO_MODEL_ID, spec, on_state=report)
+
+    engine = EmbeddedEngine(DEMO_MODEL_ID, profile, prepare, report)
     demo = msgspec.structs.replace(_model(DEMO_MODEL_ID, catalog), listed=True)
     models = [demo, *(model for model in catalog if model.kind == "chat")]
     return Registry([engine], {model.id: Route(model, engine, DEMO_MODEL_ID) for model in models})
@@ -95,8 +99,11 @@ def _embedded(
 ) -> Engine:
     hubs = Hubs(
         hf=HuggingFace(endpoint=downloads.hf_endpoint, token=downloads.hf_token.reveal()),
-        modelscope=ModelScope(endpoint=downloads.modelscope_endpoint, token=downloads.modelscope_token.reveal()),
+        modelscope=ModelScope(
+            endpoint=downloads.modelscope_endpoint, token=downloads.modelscope_token.reveal()
+        ),
     )
+    report = partial(reporter.engine_state, entry.name)
     fetch = partial(
         resolve_weights, models_dir=models_dir, hubs=hubs, progress=partial(reporter.download, entry.name)
     )
@@ -110,9 +117,9 @@ def _embedded(
             max_output=entry.max_output or _MAX_OUTPUT_TOKENS,
             chat_template=entry.chat_template,
         )
-        return LlamaCppEngine(entry.name, spec, on_state=partial(reporter.engine_state, entry.name))
+        return LlamaCppEngine(entry.name, spec, on_state=report)
 
-    return EmbeddedEngine(entry.name, _with_output_limit(LLAMA_SERVER, entry), prepare)
+    return EmbeddedEngine(entry.name, _with_output_limit(LLAMA_SERVER, entry), prepare, report)
 
 
 def _remote(entry: OpenAIEngineSettings | GlmEngineSettings) -> Engine:
@@ -125,13 +132,20 @@ def _remote(entry: OpenAIEngineSettings | GlmEngineSettings) -> Engine:
 
 
 def _with_output_limit(profile: Profile, entry: EngineSettings) -> Profile:
-    return msgspec.structs.replace(profile, max_output_tokens=entry.max_output) if entry.max_output else profile
+    return (
+        msgspec.structs.replace(profile, max_output_tokens=entry.max_output) if entry.max_output else profile
+    )
 
 
 def _model(model_id: str, catalog: Catalog) -> Model:
     """The catalogue's facts; of a model that it does not have, nothing is assumed that would hide anything."""
     return catalog.find(model_id) or Model(
-        id=model_id, thinking="dynamic", efforts=_ALL_EFFORTS, cached_tokens=True, reasoning_tokens="always", listed=True
+        id=model_id,
+        thinking="dynamic",
+        efforts=_ALL_EFFORTS,
+        cached_tokens=True,
+        reasoning_tokens="always",
+        listed=True,
     )
 
 

@@ -1,5 +1,6 @@
 """Which engine answers for which model id."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -77,6 +78,5 @@ class Registry:
         return {(engine.name, engine.state): 1.0 for engine in self.engines}
 
     async def stop(self) -> None:
-        """Stop every engine."""
-        for engine in self.engines:
-            await engine.stop()
+        """Stop every engine, at once; one that fails to keeps no other from it."""
+        await asyncio.gather(*(engine.stop() for engine in self.engines), return_exceptions=True)

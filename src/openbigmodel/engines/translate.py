@@ -74,7 +74,11 @@ _INCLUDE_USAGE = {"include_usage": True}
 
 
 def to_openai(
-    request: ChatRequest, messages: list[Message] | None, target: str, generation: Generation, profile: Profile
+    request: ChatRequest,
+    messages: list[Message] | None,
+    target: str,
+    generation: Generation,
+    profile: Profile,
 ) -> bytes:
     """The body for `POST /chat/completions` of an engine that knows the model as `target`.
 
@@ -98,11 +102,15 @@ def to_openai(
     if profile.greedy_by_default and request.temperature is None and request.top_p is None:
         body.temperature, body.top_p = 0.0, None
     if request.tools:
-        _add_tools(body, request)
+        if profile.speaks_glm:
+            # It runs the platform's tools (web_search, retrieval, mcp) itself.
+            body.tools, body.tool_choice = request.tools, request.tool_choice
+        else:
+            _add_tools(body, request)
     if request.response_format is not None and request.response_format.type != "text":
         body.response_format = request.response_format
     if profile.speaks_glm:
-        _add_glm_fields(body, request)
+        _add_glm_fields(body, request, generation)
         return _ENCODE(body)
     if stream:
         # Forced on: a stream that could opt out of its usage could not be billed.
@@ -198,12 +206,19 @@ def _add_template_arguments(body: EngineRequest, generation: Generation, profile
         body.chat_template_kwargs = arguments
 
 
-def _add_glm_fields(body: EngineRequest, request: ChatRequest) -> None:
-    """What only GLM's own protocol has, exactly as the caller said it: the upstream has the same defaults."""
-    if request.thinking is not None:
-        body.thinking = {
-            name: value for name, value in msgspec.structs.asdict(request.thinking).items() if value is not None
-        }
+def _add_glm_fields(body: EngineRequest, request: ChatRequest, generation: Generation) -> None:
+    """What only GLM's own protocol has. What the caller left open stays open, but for what our base decides.
+
+    The Coding Plan base keeps reasoning by default; an upstream that is reached by its other base would not.
+    """
+    thinking: dict[str, Any] = {}
+    if request.thinking is not None and request.thinking.type is not None:
+        thinking["type"] = request.thinking.type
+    if generation.clear_thinking is False or (
+        request.thinking and request.thinking.clear_thinking is not None
+    ):
+        thinking["clear_thinking"] = generation.clear_thinking
+    body.thinking = thinking or None
     body.reasoning_effort = request.reasoning_effort
     body.do_sample = request.do_sample
     body.tool_stream = request.tool_stream

@@ -105,7 +105,7 @@ class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
     stop: str | list[str] | None = None
     seed: int | None = None
     tools: list[dict[str, Any]] | None = None
-    tool_choice: str | None = None
+    tool_choice: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     timings_per_token: bool | None = None

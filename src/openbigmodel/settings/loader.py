@@ -6,7 +6,6 @@ that names file and key, and never quotes a value that may be a secret.
 """
 
 import difflib
-import ipaddress
 import os
 import re
 import tomllib
@@ -303,11 +302,3 @@ def _explain(message: str, annotation: object) -> str:
     if " of length " in match[2]:
         return "must not be empty" if bound[1] == ">=" else f"must not be longer than {bound[2]}"
     return f"must be {what}, {bound[2]} or {'more' if bound[1] == '>=' else 'less'}"
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True

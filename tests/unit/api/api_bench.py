@@ -44,12 +44,14 @@ class ApiBench:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
+        # Stands in for the database towards the health page.
+        self.failure: str | None = None
         registry = bench.pipeline.registry
         self.callers = Callers(
             Authenticator(Keys()), bench.request_log, bench.metrics, IdSource(), now_s=lambda: CREATED_S
         )
         self.chat = {surface: ChatRoute(surface, bench.pipeline, self.callers) for surface in SURFACES}
-        self.health = HealthApi(registry, self.callers, bench.metrics)
+        self.health = HealthApi(registry, self.callers, bench.metrics, self)
         self.app = asgi_app(ModelsApi(registry, self.callers, CREATED_S), self.health, self.callers)
 
     def client(self, *, peer: str = "127.0.0.1", key: str | None = str(USER)) -> httpx.AsyncClient:

@@ -50,6 +50,17 @@ def test_health_while_stopping() -> None:
     run(test)
 
 
+def test_health_while_nothing_can_be_accounted_for() -> None:
+    async def test(api: ApiBench) -> None:
+        api.failure = "disk full"
+        async with api.client() as client:
+            response = await client.get("/health")
+        assert response.status_code == 503
+        assert response.json()["database"] == "failed"
+
+    run(test)
+
+
 def test_metrics_for_a_scraper_on_this_machine() -> None:
     async def test(api: ApiBench) -> None:
         for peer in ("127.0.0.1", "::1"):

@@ -336,17 +336,6 @@ async def test_drain_closes_idle_connections_and_lets_work_end() -> None:
 
 
 @on_loop
-async def test_the_end_of_a_drain_drops_what_is_left() -> None:
-    client = Client()
-    client.feed(hot())
-    other = Client(edge=client.edge)
-    client.protocol.shutdown()
-    client.edge.drop_all()
-    assert client.route.producers[0].calls == ["client_left"]
-    assert (client.state(), other.state()) == ("aborted", "aborted")
-
-
-@on_loop
 async def test_drain_lets_uvicorn_finish_too() -> None:
     client = Client()
     client.feed(cold())

@@ -19,9 +19,6 @@ class Member:
         self.deadline = math.inf
         self.on_expire()
 
-    def drop(self) -> None:
-        self.expired = -1
-
 
 def test_the_sweep_expires_what_is_due_and_nothing_else() -> None:
     now = 100.0

@@ -12,6 +12,7 @@ from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall
 from openbigmodel.engines.llamacpp import LlamaCppEngine, LlamaCppSpec
 from openbigmodel.engines.translate import LLAMA_SERVER
+from openbigmodel.engines.weights import WeightsError
 from tests.unit.engines.engine_listener import Listener, run, until
 
 Outcome = Endpoint | EngineUnavailable
@@ -41,11 +42,15 @@ class Workers(LlamaCppEngine):
             self.waiting.append(callback)
 
 
+def ignore(state: str, reason: str) -> None:
+    """Nobody listens."""
+
+
 async def started(workers: Workers) -> EmbeddedEngine:
     async def prepare() -> LlamaCppEngine:
         return workers
 
-    engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare)
+    engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare, ignore)
     await engine.start()
     return engine
 
@@ -58,7 +63,7 @@ def test_its_states() -> None:
             await downloaded.wait()
             return Workers()
 
-        engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare)
+        engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare, ignore)
         assert (engine.name, engine.kind, engine.state) == ("glm", "llamacpp", "stopped")
         await engine.stop()
         starting = asyncio.create_task(engine.start())
@@ -75,9 +80,10 @@ def test_its_states() -> None:
     run(test())
 
 
-def test_a_download_that_failed_can_be_tried_again() -> None:
+def test_a_download_that_failed_is_tried_again() -> None:
     async def test() -> None:
-        outcomes = [OSError("no network"), None]
+        outcomes = [OSError("no network"), WeightsError("no such file"), None]
+        reported: list[tuple[str, str]] = []
 
         async def prepare() -> LlamaCppEngine:
             error = outcomes.pop(0)
@@ -85,12 +91,29 @@ def test_a_download_that_failed_can_be_tried_again() -> None:
                 raise error
             return Workers()
 
-        engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare)
-        with pytest.raises(OSError, match="no network"):
-            await engine.start()
-        assert engine.state == "stopped"
+        def report(state: str, reason: str) -> None:
+            reported.append((state, reason))
+            if state == "broken":
+                assert engine.state == "broken"
+                with pytest.raises(EngineUnavailable, match=reason.split(" Next", maxsplit=1)[0]):
+                    engine.post("/x", b"{}", Listener())
+
+        engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare, report, first_pause_s=0.001)
         await engine.start()
+
         assert engine.state == "ready"
+        assert [state for state, _ in reported] == ["broken", "downloading", "broken", "downloading"]
+
+    run(test())
+
+
+def test_a_call_given_up_while_it_waits_keeps_no_body() -> None:
+    async def test() -> None:
+        engine = await started(Workers())
+        call = engine.post("/x", b"x" * 1000, Listener())
+        call.cancel()
+
+        assert call._body == b""
 
     run(test())
 

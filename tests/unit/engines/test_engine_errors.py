@@ -5,6 +5,7 @@ import json
 import pytest
 
 from openbigmodel.engines.engine_errors import error_of_engine, kind_of_body, kind_of_error
+from openbigmodel.errors import ApiError
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -92,3 +93,31 @@ def test_what_the_log_says_of_an_error_quotes_no_prompt(body: bytes, kind: str) 
 @pytest.mark.parametrize("error", [None, 5, [], {"type": None, "code": None}, {"type": "x" * 61}])
 def test_an_error_without_a_name(error: object) -> None:
     assert kind_of_error(error) == "no type"
+
+
+def glm(status: int, code: str, message: str = "words of the upstream") -> ApiError:
+    body = json.dumps({"error": {"code": code, "message": message}}).encode()
+    return error_of_engine(status, body, "id")
+
+
+@pytest.mark.parametrize("code", ["1261", "1300", "1301", "1302", "1303", "1305", "1312"])
+def test_what_another_glm_platform_says_of_a_request_is_passed_on(code: str) -> None:
+    assert glm(400 if code < "1302" else 429, code).code == code
+
+
+@pytest.mark.parametrize("code", ["1210", "1214"])
+def test_a_faulty_field_is_named_in_the_upstreams_words(code: str) -> None:
+    error = glm(400, code, "messages 参数非法。请检查文档。")
+
+    assert (error.code, error.message("zh")) == ("1210", "messages 参数非法。请检查文档。")
+
+
+@pytest.mark.parametrize("code", ["1113", "1211", "1308", "1309", "1310", "1311"])
+def test_an_upstreams_trouble_with_our_account_is_the_operators(code: str) -> None:
+    assert glm(429, code).code == "1234"
+
+
+def test_a_number_where_glm_has_a_code_is_no_code() -> None:
+    body = b'{"error": {"code": 1302, "message": "x"}}'
+
+    assert error_of_engine(500, body, "id").code == "1234"

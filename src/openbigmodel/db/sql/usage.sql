@@ -5,12 +5,3 @@ INSERT INTO usage (
     prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens,
     finish_reason, code, started_ms, ended_ms
 ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-
--- name: usage_of_account
--- What one account used in a span of time (start included, end not), oldest first, at most ?4 rows.
-SELECT
-    request_id, account_id, api_key_id, model, engine,
-    prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens,
-    finish_reason, code, started_ms, ended_ms
-FROM usage WHERE account_id = ?1 AND ended_ms >= ?2 AND ended_ms < ?3
-ORDER BY ended_ms, id LIMIT ?4
