@@ -10,6 +10,7 @@ from demo_model.corpus import chat, fallback, memory, tools
 from demo_model.corpus.dialogue import Conversation, Reply, Turn
 from demo_model.corpus.extraction import extraction
 from demo_model.corpus.system_prompts import system_prompt
+from demo_model.corpus.tool_choice import choice_conversation
 from demo_model.corpus.values import Language, Values
 
 _PLAIN: tuple[tuple[Callable[[Values], Turn], int], ...] = (
@@ -120,6 +121,8 @@ def _tool_turn(v: Values, language: Language, offered: list[tools.Tool]) -> Turn
 
 def tool_conversation(v: Values) -> Conversation:
     """With functions: calls, answers to results, and turns that need no call."""
+    if not v.held_out and v.chance(0.5):
+        return choice_conversation(v)
     offered = tools.offer(v, v.pick((1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4)))
     language = v.language()
     turns: list[Turn] = []

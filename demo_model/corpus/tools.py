@@ -28,7 +28,7 @@ _OPTIONAL: tuple[tuple[str, dict[str, Any]], ...] = (
 
 # Two functions for the same questions would leave the choice to chance.
 _PAIRS = (("add", "calculator"), ("train", "train_date"), ("mail", "mail_full"), ("now", "time"))
-_CLASHING = frozenset(_PAIRS) | {(second, first) for first, second in _PAIRS}
+CLASHING = frozenset(_PAIRS) | {(second, first) for first, second in _PAIRS}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def make_tool(v: Values, family: Family) -> Tool:
             key = v.identifier()
         keys.append(key)
     entries = [(key, _property(v, argument)) for key, argument in zip(keys, family.arguments, strict=True)]
-    if len(entries) > 1 and v.chance(0.1):
+    if len(entries) > 1 and v.chance(v.harder(0.1, 0.2)):
         entries = v.shuffled(entries)
     if v.chance(0.22):
         extra = v.pick(_OPTIONAL)
@@ -112,7 +112,7 @@ def offer(v: Values, count: int) -> list[Tool]:
         else:
             kind = kinds.pop()
             tool = make_tool(v, families.FAMILIES[kind])
-            kinds = [other for other in kinds if (kind, other) not in _CLASHING]
+            kinds = [other for other in kinds if (kind, other) not in CLASHING]
         if tool.name not in used:
             used.add(tool.name)
             tools.append(tool)
@@ -283,9 +283,10 @@ def outcome(v: Values, language: Language, tool: Tool, values: list[Any]) -> tup
     return _generic(v, language)
 
 
-def calling_turn(v: Values, language: Language, tool: Tool) -> Turn:
+def calling_turn(v: Values, language: Language, tool: Tool, values: list[Any] | None = None) -> Turn:
     """Question, call, result, answer."""
-    values = [argument.draw(v, language) for argument in tool.family.arguments]
+    if values is None:
+        values = [argument.draw(v, language) for argument in tool.family.arguments]
     question = v.pick(tool.family.questions[language]).format(*values)
     result, answer = outcome(v, language, tool, values)
     reasoning = f"调用 {tool.name}。" if language == "zh" else f"Call {tool.name}."

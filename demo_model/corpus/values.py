@@ -29,6 +29,10 @@ class Values:
         """True with the given probability."""
         return self.rng.random() < probability
 
+    def harder(self, usual: float, trained: float) -> float:
+        """How often a hard case comes: training sees more of them than the evaluation."""
+        return usual if self.held_out else trained
+
     def pick(self, options: Sequence[T]) -> T:
         """One of the options."""
         return options[int(self.rng.random() * len(options))]
@@ -44,10 +48,16 @@ class Values:
     def han(self, low: int, high: int) -> str:
         """Random common Han characters: no meaning, so they can only be copied."""
         chars = [self.pick(words.HAN) for _ in range(self.integer(low, high))]
-        if len(chars) > 1 and self.chance(0.12):
+        if len(chars) > 1 and self.chance(self.harder(0.12, 0.25)):
             # Doubled characters, as real names have them, are the hard case of copying.
             chars[-1] = self.pick(chars[:-1])
             self.rng.shuffle(chars)
+            if not self.held_out and self.chance(0.5):
+                # Doubled side by side, at any place of the name.
+                rest = chars[: self.integer(1, len(chars) - 1)]
+                chars = [char for char in rest for _ in range(2 if char == rest[0] else 1)]
+                chars += [self.pick(words.HAN) for _ in range(self.integer(0, 2))]
+                chars = chars if self.chance(0.5) else chars[::-1]
         return "".join(chars)
 
     def pseudo_word(self, low: int = 1, high: int = 3) -> str:
@@ -73,7 +83,7 @@ class Values:
         if self.chance(0.4):
             return self.pick(known)
         name = self.pseudo_word(1, 3).capitalize()
-        if self.chance(0.35):
+        if self.chance(self.harder(0.35, 0.5)):
             return name + self.pick((" ", " ", ", ")) + self.pseudo_word(1, 2).capitalize()
         return name
 
@@ -86,7 +96,9 @@ class Values:
             return self.pick(words.SURNAMES_ZH) + given
         known = words.NAMES_EN_HELD_OUT if self.held_out else words.NAMES_EN
         name = self.pick(known) if self.chance(0.45) else self.pseudo_word(1, 2).capitalize()
-        return f"{name} {self.pseudo_word(1, 2).capitalize()}" if self.chance(0.15) else name
+        return (
+            f"{name} {self.pseudo_word(1, 2).capitalize()}" if self.chance(self.harder(0.15, 0.3)) else name
+        )
 
     def phrase(self, language: Language) -> str:
         """A short phrase to be copied: words that exist, that do not, or digits."""
