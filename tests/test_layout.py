@@ -5,8 +5,10 @@ business; what they cannot say is here.
 """
 
 import ast
+import os
 import re
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +58,8 @@ SQL = re.compile(
     r"\b(SELECT\b.+\bFROM\b|INSERT (OR \w+ )?INTO\b|UPDATE\b.+\bSET\b|DELETE FROM\b|CREATE (TABLE|INDEX)\b|DROP TABLE\b|ALTER TABLE\b)",
     re.DOTALL,
 )
+# Made on one machine, for that machine.
+MADE_HERE = re.compile(r"(^|/)(\.venv[^/]*|node_modules|\.hypothesis)(/|$)")
 ENVIRONMENT_NAMES = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 CLIENT_MAY_IMPORT = ("client", "schemas", "sse", "credentials")
 
@@ -264,6 +268,31 @@ def orphan_tests(sources: list[Source]) -> list[str]:
     return orphans
 
 
+def made_here(paths: Iterable[str]) -> list[str]:
+    return [f"{path}: made on one machine; take it out of git" for path in paths if MADE_HERE.search(path)]
+
+
+def naming_the_checkout(root: Path, paths: Iterable[str]) -> list[str]:
+    """Text files that name the folder in which they lie."""
+    folder = re.compile(rb"(?<![\w.~-])" + re.escape(os.fsencode(root)) + rb"(?![\w.-])")
+    contents = ((path, (root / path).read_bytes()) for path in paths if (root / path).is_file())
+    return [
+        f"{path}: names this checkout" for path, text in contents if b"\0" not in text and folder.search(text)
+    ]
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[str]:
+    """What git keeps."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    try:
+        listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"git does not tell: {error}")
+    return [os.fsdecode(path) for path in listing.stdout.split(b"\0") if path]
+
+
 def project() -> list[Source]:
     files = [path for path in ROOT.iterdir() if path.is_file()]
     for folder in TEXT_FOLDERS:
@@ -374,6 +403,25 @@ INNOCENT: list[tuple[Rule, str, str]] = [
 @pytest.mark.parametrize(("rule", "path", "text"), INNOCENT, ids=range(len(INNOCENT)))
 def test_what_is_allowed_is_left_alone(rule: Rule, path: str, text: str) -> None:
     assert list(rule(Source(PACKAGE + path, text))) == []
+
+
+def test_git_keeps_nothing_that_was_made_on_one_machine(tracked: list[str]) -> None:
+    assert tracked
+    violations = [*made_here(tracked), *naming_the_checkout(ROOT, tracked)]
+    assert not violations, "\n".join(violations)
+
+
+def test_what_was_made_on_one_machine_is_found(tmp_path: Path) -> None:
+    planted = [".venv/a", ".venv-zai/b.py", "tests/contract/node/node_modules/c.js", ".hypothesis/d", ".venv"]
+    innocent = ["src/venv.py", "docs/node_modules.md", ".gitignore"]
+    assert len(made_here([*planted, *innocent])) == len(planted)
+
+    (tmp_path / "a.md").write_text(f"cd {tmp_path}\n")
+    (tmp_path / "b.json").write_text(f'"file://{tmp_path}/x"')
+    (tmp_path / "c.md").write_text(f"cd {tmp_path}-2 and {tmp_path.name}")
+    (tmp_path / "d.gguf").write_bytes(b"\0" + os.fsencode(tmp_path))
+    found = naming_the_checkout(tmp_path, ["a.md", "b.json", "c.md", "d.gguf", "gone"])
+    assert found == ["a.md: names this checkout", "b.json: names this checkout"]
 
 
 def test_a_module_without_tests_and_a_test_without_module_are_found() -> None:

@@ -209,7 +209,7 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         registry=registry,
         pipeline=pipeline,
         health=health,
-        edge=Edge(hot_routes(chat)),
+        edge=Edge(hot_routes(chat), default_language=settings.server.language, note=callers.note),
         asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health, callers),
         request_log=request_log,
         log_stream=log_stream,

@@ -278,6 +278,15 @@ _ROWS = (
         "7-day limit reached and the enterprise's monthly spending limit is used up",
         False,
     ),
+    ErrorCode(
+        "1701",
+        429,
+        "网络搜索并发数超限，请稍后再试",
+        "Too many web searches at once, please try again later",
+        True,
+    ),
+    ErrorCode("1702", 500, "没有可用的网络搜索引擎", "No web search engine is available"),
+    ErrorCode("1703", 500, "网络搜索没有有效结果", "The web search found no valid result"),
 )
 
 ERROR_CODES: Mapping[str, ErrorCode] = {row.code: row for row in _ROWS}

@@ -247,6 +247,9 @@ class Metrics(Collector):
         engine = record.engine
         request = (model, engine, record.status, record.code)
         self._requests[request] = self._requests.get(request, 0) + 1
+        if not engine:
+            # What never reached an engine took no time worth comparing with what did.
+            return
         totals = self._totals.get((model, engine))
         if totals is None:
             totals = self._totals[model, engine] = _Totals()
@@ -292,12 +295,12 @@ class Metrics(Collector):
         yield tokens
         durations = HistogramMetricFamily(
             "bigmodel_request_duration_seconds",
-            "From the request's head to its last byte.",
+            "From the whole request to the end of its answer.",
             labels=["model", "engine"],
         )
         first_tokens = HistogramMetricFamily(
             "bigmodel_first_token_seconds",
-            "From the request's head to the first token.",
+            "From the whole request to the first token.",
             labels=["model", "engine"],
         )
         for labels, totals in self._totals.items():

@@ -33,7 +33,7 @@ class Download:
     def __init__(self, folder: Path, hub: HubServer) -> None:
         self.folder = folder
         self.hub = hub
-        self.token = ""
+        self.credential = ""
         self.patience = PATIENCE
         self.free = 1 << 40
         self.told: list[Progress] = []
@@ -42,7 +42,7 @@ class Download:
         return await resolve_weights(
             source,
             models_dir=self.folder,
-            hubs=Hubs(HuggingFace(self.hub.url, self.token), ModelScope(self.hub.url, self.token)),
+            hubs=Hubs(HuggingFace(self.hub.url, self.credential), ModelScope(self.hub.url, self.credential)),
             patience=self.patience,
             progress=self.told.append,
             free_bytes=lambda folder: self.free,

@@ -30,7 +30,7 @@ class HubServer:
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
-    token: str = ""
+    credential: str = ""
     storage: str = ""
     """Another hub to which downloads are redirected."""
     statuses: list[int] = field(default_factory=list)
@@ -78,7 +78,7 @@ class HubServer:
         url = urlsplit(asked.target)
         if self.statuses and asked.method == self.only_for:
             _respond(writer, self.statuses.pop(0), self.refusal)
-        elif self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
+        elif self.credential and asked.headers.get("authorization") != f"Bearer {self.credential}":
             _respond(writer, 401, {})
         elif match := _MODELSCOPE.match(url.path):
             query = {name: values[0] for name, values in parse_qs(url.query).items()}

@@ -61,9 +61,9 @@ def test_a_silent_server(tmp_path: Path) -> None:
         (
             401,
             "RepoNotFound",
-            "refused .401.: there is no such repository, or it may be private and need a token",
+            "refused .401.: there is no such repository, or it may be private and need an hf_token",
         ),
-        (403, "GatedRepo", "gated: accept its terms at http://.*/zai/glm and set a token"),
+        (403, "GatedRepo", "gated: accept its terms at http://.*/zai/glm and set hf_token"),
         (404, "EntryNotFound", "has no file q4/glm.gguf in revision main"),
         (404, "RevisionNotFound", "has no revision main"),
         (404, "", "There is no http://.*/zai/glm with a file q4/glm.gguf"),
@@ -116,12 +116,12 @@ def test_an_endless_listing(tmp_path: Path) -> None:
 
 
 @BOTH
-def test_the_token_goes_to_the_hub_and_not_to_its_storage(tmp_path: Path, source: str) -> None:
+def test_the_credential_goes_to_the_hub_and_not_to_its_storage(tmp_path: Path, source: str) -> None:
     async def test(get: Download, hub: HubServer) -> None:
         async with hub_server() as storage:
             storage.files = hub.files
             hub.storage = storage.url
-            hub.token = get.token = "hf_secret"
+            hub.credential = get.credential = "hf_secret"
             hub.cuts = storage.cuts = [300_000]
             assert (await get(source)).read_bytes() == MODEL
             assert {one.headers["authorization"] for one in hub.asked} == {"Bearer hf_secret"}
@@ -132,11 +132,11 @@ def test_the_token_goes_to_the_hub_and_not_to_its_storage(tmp_path: Path, source
     run(tmp_path, test)
 
 
-def test_a_refused_token(tmp_path: Path) -> None:
+def test_a_refused_credential(tmp_path: Path) -> None:
     async def test(get: Download, hub: HubServer) -> None:
-        hub.token = "right"
-        get.token = "wrong"
-        await get.fails("the token may not read it")
+        hub.credential = "right"
+        get.credential = "wrong"
+        await get.fails("hf_token may not read it")
 
     run(tmp_path, test)
 

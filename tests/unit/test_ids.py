@@ -27,7 +27,9 @@ def test_tool_call_ids_count_up_from_a_signed_number() -> None:
 
     assert first == -1
     assert [tool_call_id(first, index) for index in range(2)] == ["call_-1", "call_0"]
-    assert all(re.fullmatch(r"call_-?\d{1,19}", tool_call_id(IdSource().tool_call_number(), i)) for i in range(9))
+    assert all(
+        re.fullmatch(r"call_-?\d{1,19}", tool_call_id(IdSource().tool_call_number(), i)) for i in range(9)
+    )
 
 
 def test_one_draw_of_random_bytes_makes_many_ids() -> None:

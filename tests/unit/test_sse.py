@@ -47,7 +47,9 @@ def test_any_cuts_give_the_same_events(cuts: list[int]) -> None:
 
 
 def test_unicode_line_separators_do_not_end_a_line() -> None:
-    assert parse(["data: a\u2028b\u2029c\u0085d\x0be\x1ef\n\n".encode()]) == ["a\u2028b\u2029c\u0085d\x0be\x1ef".encode()]
+    assert parse(["data: a\u2028b\u2029c\u0085d\x0be\x1ef\n\n".encode()]) == [
+        "a\u2028b\u2029c\u0085d\x0be\x1ef".encode()
+    ]
 
 
 def test_an_unfinished_event_is_not_given() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from openbigmodel import telemetry
-from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, printable, timestamp
+from openbigmodel.telemetry import BackgroundStream, Metrics, RequestLog, RequestRecord, printable, timestamp
 
 RECORD = RequestRecord(
     time="2026-09-13T02:58:10.940Z",
@@ -162,6 +164,71 @@ def test_what_does_not_fit_into_memory_is_counted(monkeypatch: pytest.MonkeyPatc
     assert json.loads(lines[3]) == {"event": "7 log lines dropped"}
 
 
+class Held(io.StringIO):
+    """A pipe that nobody reads until `reader` is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader = threading.Event()
+        self.entered = threading.Event()
+        self.errors: list[Exception] = []
+
+    def write(self, text: str) -> int:
+        self.entered.set()
+        assert self.reader.wait(10)
+        if self.errors:
+            raise self.errors.pop()
+        return super().write(text)
+
+
+def test_a_stream_in_the_background_writes_in_order() -> None:
+    stream = Held()
+    background = BackgroundStream(stream)
+    lines = [f"{number}\n" for number in range(100)]
+    for line in lines:
+        background.write(line)
+    stream.reader.set()
+    background.close()
+
+    assert stream.getvalue() == "".join(lines)
+    assert not background.isatty()
+
+
+def test_a_stream_in_the_background_refuses_what_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_MAX_PENDING_WRITES", 3)
+    stream = Held()
+    background = BackgroundStream(stream)
+    background.write("0")
+    assert stream.entered.wait(10)
+    for text in "123":
+        background.write(text)
+    with pytest.raises(BlockingIOError):
+        background.write("4")
+
+    started_s = time.monotonic()
+    background.close(patience_s=0.05)
+    assert time.monotonic() - started_s < 1
+
+    stream.reader.set()
+    while stream.getvalue() != "0123":
+        time.sleep(0.005)
+    background.close()
+    assert not background._thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_a_stream_in_the_background_outlives_an_error(error: Exception) -> None:
+    stream = Held()
+    stream.errors.append(error)
+    stream.reader.set()
+    background = BackgroundStream(stream)
+    background.write("lost")
+    background.write("written")
+    background.close()
+
+    assert stream.getvalue() == "written"
+
+
 @pytest.mark.parametrize(
     ("unix_s", "text"),
     [
@@ -211,15 +278,17 @@ def test_metrics_add_up() -> None:
 def test_buckets_are_cumulative_and_include_their_bound() -> None:
     metrics = Metrics()
     for duration_ms in (9, 10, 11, 300_000, 300_001):
-        metrics.count(RequestRecord(time="", id="", path="", status=200, duration_ms=duration_ms), "m")
+        metrics.count(
+            RequestRecord(time="", id="", path="", status=200, engine="e", duration_ms=duration_ms), "m"
+        )
     found = samples(metrics)
     name = "bigmodel_request_duration_seconds_bucket"
     at_most = {
-        le: found[name, labels(model="m", engine="", le=le)] for le in ("0.01", "0.025", "300.0", "+Inf")
+        le: found[name, labels(model="m", engine="e", le=le)] for le in ("0.01", "0.025", "300.0", "+Inf")
     }
 
     assert at_most == {"0.01": 2, "0.025": 3, "300.0": 4, "+Inf": 5}
-    assert found["bigmodel_first_token_seconds_count", labels(model="m", engine="")] == 0
+    assert found["bigmodel_first_token_seconds_count", labels(model="m", engine="e")] == 0
 
 
 def test_a_request_that_used_nothing_makes_no_token_series() -> None:

@@ -8,6 +8,10 @@ from openbigmodel.api.callers import Callers
 _QUIET = frozenset((("/health", 200), ("/health", 503), ("/metrics", 200)))
 
 
+# Where in the scope a handler of errors leaves the code that it answered with.
+ERROR_CODE = "openbigmodel.error_code"
+
+
 class AccessLog:
     """ASGI middleware: notes the outcome and gives the answer its `x-log-id`."""
 
@@ -23,7 +27,7 @@ class AccessLog:
             if message["type"] == "http.response.start":
                 status: int = message["status"]
                 if (path, status) not in _QUIET:
-                    log_id = self._callers.note(path, status)
+                    log_id = self._callers.note(path, status, scope.get(ERROR_CODE, ""))
                     message["headers"] = [*message["headers"], (b"x-log-id", log_id.encode())]
             await send(message)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from openbigmodel.api.surfaces import path_in_error
 from openbigmodel.edge import Sink
-from openbigmodel.errors import ApiError, Language, error_headers, language_of, render_error
+from openbigmodel.errors import ApiError, Language, error_headers, render_error
 
 JSON = "application/json; charset=UTF-8"
 _CONTENT_TYPE_LINE = f"content-type: {JSON}\r\n".encode()
@@ -41,9 +41,3 @@ def not_found(request: Request, error: HTTPException) -> Response:
         "path": path_in_error(request.url.path),
     }
     return Response(msgspec.json.encode(body), error.status_code, error.headers, media_type=JSON)
-
-
-def internal_error(request: Request) -> Response:
-    """A fault of ours: the caller learns nothing about it, the log everything."""
-    language = language_of(request.headers.get("accept-language", "").encode("latin-1", "replace"))
-    return error_response(ApiError("500"), language)

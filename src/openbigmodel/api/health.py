@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openbigmodel.api.callers import Callers
-from openbigmodel.api.errors import JSON, error_response
+from openbigmodel.api.errors import JSON
 from openbigmodel.engines.registry import Registry
 from openbigmodel.errors import ApiError
 from openbigmodel.telemetry import Metrics
@@ -41,7 +41,11 @@ class HealthApi:
         One engine that can answer is enough: one that is broken or still loading takes nobody else down.
         """
         states = {engine.name: engine.state for engine in self._registry.engines}
-        usable = self.ready and self._storage.failure is None and (not states or not _ANSWERING.isdisjoint(states.values()))
+        usable = (
+            self.ready
+            and self._storage.failure is None
+            and (not states or not _ANSWERING.isdisjoint(states.values()))
+        )
         body: dict[str, Any] = {"status": "ok" if usable else "unavailable", "engines": states}
         if self._storage.failure is not None:
             body["database"] = "failed"
@@ -54,10 +58,7 @@ class HealthApi:
         """
         peer = request.client.host if request.client else ""
         if peer not in _LOOPBACK or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
-            try:
-                principal = self._callers.authenticate_request(request)
-                if not principal.operator:
-                    raise ApiError("1220", api_name="/metrics")
-            except ApiError as error:
-                return error_response(error, self._callers.language_of_request(request))
+            principal = self._callers.authenticate_request(request)
+            if not principal.operator:
+                raise ApiError("1220", api_name="/metrics")
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openbigmodel.api.callers import Callers
-from openbigmodel.api.errors import JSON, error_response
+from openbigmodel.api.errors import JSON
 from openbigmodel.catalog import Model
 from openbigmodel.engines.registry import Registry
 from openbigmodel.errors import ApiError
@@ -24,22 +24,16 @@ class ModelsApi:
 
     async def list_models(self, request: Request) -> Response:
         """The models that are listed, in OpenAI's shape; bigmodel.cn serves more than it lists."""
-        try:
-            self._callers.authenticate_request(request)
-        except ApiError as error:
-            return error_response(error, self._callers.language_of_request(request))
+        self._callers.authenticate_request(request)
         models = [self._entry(model) for model in self._registry.models() if model.listed]
         return _json({"object": "list", "data": models})
 
     async def show_model(self, request: Request) -> Response:
         """One model; 404 with 1211 when nobody serves it."""
-        try:
-            self._callers.authenticate_request(request)
-            route = self._registry.route(request.path_params["model_id"])
-            if route is None:
-                raise ApiError("1211", status=404)
-        except ApiError as error:
-            return error_response(error, self._callers.language_of_request(request))
+        self._callers.authenticate_request(request)
+        route = self._registry.route(request.path_params["model_id"])
+        if route is None:
+            raise ApiError("1211", status=404)
         return _json(self._entry(route.model))
 
     def _entry(self, model: Model) -> dict[str, Any]:

@@ -9,14 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from openbigmodel.api.access_log import AccessLog
+from openbigmodel.api.access_log import ERROR_CODE, AccessLog
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
-from openbigmodel.api.errors import internal_error, method_not_allowed, not_found
+from openbigmodel.api.errors import error_response, method_not_allowed, not_found
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
 from openbigmodel.api.surfaces import SURFACES
 from openbigmodel.edge import HotRoute
+from openbigmodel.errors import ApiError
 from openbigmodel.inference.chat_request import Surface
 
 CHAT_COMPLETIONS = "/chat/completions"
@@ -40,20 +41,24 @@ def asgi_app(models: ModelsApi, health: HealthApi, callers: Callers) -> Starlett
             Route(surface.prefix + "/models", models.list_models),
             Route(surface.prefix + "/models/{model_id}", models.show_model),
         ]
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        request.scope[ERROR_CODE] = error.code
+        return error_response(error, callers.language_of_request(request))
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return not_found(request, error)
+
+    async def crashed(request: Request, error: Exception) -> Response:
+        return error_response(ApiError("500"), callers.language_of_request(request))
+
     app = Starlette(
         routes=routes,
         middleware=[Middleware(AccessLog, callers=callers)],
-        exception_handlers={HTTPException: _http_error, Exception: _crash},
+        exception_handlers={ApiError: refused, HTTPException: unknown, Exception: crashed},
     )
     # A path with a slash too many is unknown; a redirect would be built from the Host header.
     app.router.redirect_slashes = False
     return app
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return not_found(request, error)
-
-
-async def _crash(request: Request, error: Exception) -> Response:
-    return internal_error(request)

@@ -10,8 +10,9 @@ from openbigmodel.db.queries import QUERIES
 
 
 class UsageLine(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of a request. Times are Unix milliseconds; `code` is empty unless it failed."""
+    """What is kept of a request. `log_id` is the platform's own id of it, `request_id` may be the caller's. Times are Unix milliseconds; `code` is empty unless it failed."""
 
+    log_id: str
     request_id: str
     account_id: str
     api_key_id: str
@@ -37,6 +38,7 @@ class UsageStore:
         self._database.submit(
             self._insert,
             (
+                line.log_id,
                 line.request_id,
                 line.account_id,
                 line.api_key_id,

@@ -173,7 +173,7 @@ def _clock(host: Host) -> Finding:
     now = host.now_s()
     text = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
     if now < _CLOCK_MIN_S:
-        remedy = "Set the clock: callers' signed tokens are judged by it, and bills carry its dates."
+        remedy = "Set the clock: callers' JWTs are judged by it, and bills carry its dates."
         return Finding("clock", "fail", f"{text} is in the past", remedy)
     return Finding("clock", "ok", text)
 

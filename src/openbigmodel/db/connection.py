@@ -118,7 +118,7 @@ class Database:
         results: list[_Result] = []
         written: asyncio.Future[None] = self._loop.create_future()
 
-        def settle(error: BaseException | None) -> None:
+        def tell(error: BaseException | None) -> None:
             if written.done():
                 return
             if error is None:
@@ -126,7 +126,7 @@ class Database:
             else:
                 written.set_exception(error)
 
-        self._writer.put(lambda connection: results.append(work(connection)), (), settle)
+        self._writer.put(lambda connection: results.append(work(connection)), (), tell)
         await written
         return results[0]
 

@@ -100,7 +100,8 @@ class Writer:
         self._busy = False
         self._closed = False
         self._nudge: asyncio.TimerHandle | None = None
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        # For the thread; None is its last.
+        self._errands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="database-writer", daemon=True)
         self._thread.start()
 
@@ -129,7 +130,7 @@ class Writer:
         """
         self._closed = True
         self._stop_giving_way()
-        self._jobs.put(None)
+        self._errands.put(None)
         self._thread.join()
         while self._waiting:
             self._finish_batch(self._take_batch(), [])
@@ -153,14 +154,14 @@ class Writer:
                 for what, params, done in batch:
                     if not isinstance(what, str):
                         break
-                    outcomes.append((done, _run_statement(connection, what, params)))
+                    outcomes.append((done, _run(connection, what, params)))
         except Exception as error:  # noqa: BLE001 - every item must get an answer.
             self._hand_over(partial(self._fail_batch, batch, error))
         else:
             self._hand_over(partial(self._finish_batch, batch, outcomes))
 
-    def _hand_over(self, job: Callable[[], None]) -> None:
-        self._jobs.put(job)
+    def _hand_over(self, errand: Callable[[], None]) -> None:
+        self._errands.put(errand)
         self._give_way_after(_GIVE_WAY_AFTER_S)
 
     def _give_way_after(self, delay_s: float) -> None:
@@ -182,8 +183,8 @@ class Writer:
 
     def _work(self) -> None:
         """The thread."""
-        while job := self._jobs.get():
-            job()
+        while errand := self._errands.get():
+            errand()
 
     def _finish_batch(self, batch: list[_Item], outcomes: list[_Outcome]) -> None:
         """Thread: runs what the loop has left over of a batch, and commits it."""
@@ -192,10 +193,7 @@ class Writer:
             if not connection.in_transaction:
                 _begin_patiently(connection)
             for what, params, done in batch[len(outcomes) :]:
-                if isinstance(what, str):
-                    outcomes.append((done, _run_statement(connection, what, params)))
-                else:
-                    outcomes.append((done, _run_function(connection, what)))
+                outcomes.append((done, _run(connection, what, params)))
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the thread's edge: every item must get an answer.
             self._fail_batch(batch, error)
@@ -276,29 +274,22 @@ def _begin_patiently(connection: apsw.Connection) -> None:
         connection.set_busy_timeout(0)
 
 
-def _run_statement(connection: apsw.Connection, sql: str, params: Sequence[Value]) -> BaseException | None:
-    """Runs one statement; returns its own failure, raises what concerns the whole batch."""
+def _run(connection: apsw.Connection, what: str | Work, params: Sequence[Value]) -> BaseException | None:
+    """Runs one item; returns its own failure, raises what concerns the whole batch."""
     try:
-        # A single statement takes itself back when it fails.
-        connection.execute(sql, params)
+        if isinstance(what, str):
+            # A single statement takes itself back when it fails.
+            connection.execute(what, params)
+        else:
+            connection.execute("SAVEPOINT item")
+            what(connection)
+            connection.execute("RELEASE item")
     except Exception as error:  # Whatever it is, it is handed to whoever asked.
         if isinstance(error, FATAL_ERRORS) or not connection.in_transaction:
             raise
-        return error
-    return None
-
-
-def _run_function(connection: apsw.Connection, work: Work) -> BaseException | None:
-    """Runs one function in a savepoint; returns its own failure, raises what concerns the whole batch."""
-    connection.execute("SAVEPOINT item")
-    try:
-        work(connection)
-        connection.execute("RELEASE item")
-    except Exception as error:  # Whatever it is, it is handed to whoever asked.
-        if isinstance(error, FATAL_ERRORS) or not connection.in_transaction:
-            raise
-        connection.execute("ROLLBACK TO item")
-        connection.execute("RELEASE item")
+        if not isinstance(what, str):
+            connection.execute("ROLLBACK TO item")
+            connection.execute("RELEASE item")
         return error
     return None
 

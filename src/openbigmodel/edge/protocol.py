@@ -10,7 +10,6 @@ own parser is not used at all: its callbacks are called with what `head.py` and 
 
 import asyncio
 import functools
-import logging
 import math
 import socket
 import struct
@@ -35,8 +34,6 @@ _BODY_PROGRESS_BYTES: Final = 4096  # a body that brings less within its time ha
 _LINGER_BYTES_MAX: Final = 256 * 1024 * 1024
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
-
-_log = logging.getLogger(__name__)
 
 
 def uvicorn_config(edge: Edge, app: Any, **options: Any) -> uvicorn.Config:
@@ -390,7 +387,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.on_headers_complete()
 
     def _fail(self, error: Exception) -> None:
-        _log.error("A hot route failed", exc_info=error)
+        self.loop.call_exception_handler({"message": "a hot route failed", "exception": error})
         self._refuse(ApiError("500"))
 
     # --- ending
@@ -403,7 +400,9 @@ class EdgeProtocol(HttpToolsProtocol):
         started = self._answer.started if self._answer else self._asgi and self.cycle.response_started
         self._leave()
         if not started:
-            self.send(refusal_bytes(error, language_of(raw), self._edge.date_line))
+            edge = self._edge
+            self.send(refusal_bytes(error, language_of(raw, edge.default_language), edge.date_line))
+            edge.note(self._head.path.decode("ascii") if self._head else "", error.status, error.code)
         self._close(unread=True)
 
     def _close(self, unread: bool = False) -> None:

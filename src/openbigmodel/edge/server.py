@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from openbigmodel.edge.sink import HotRoute
+from openbigmodel.errors import Language
 
 BACKLOG: Final = 4096  # connections; the kernel caps it at net.core.somaxconn
 # With the default of up to 4 MiB, 1,000 stalled readers held 2.1 GiB of kernel memory (reliability.md §2.2).
@@ -46,10 +47,15 @@ class Swept(Protocol):
         """The deadline has passed: end, or set another one."""
 
 
+def _note_nothing(path: str, status: int, code: str) -> None:
+    """Nobody keeps a log."""
+
+
 class Edge:
     """State common to all connections of one server; belongs to one event loop.
 
-    `clock` gives monotonic seconds for the limits, `wall_s` Unix seconds for the `date` header.
+    `note(path, status, code)` hears of every request that the edge itself refuses; `default_language` is for
+    callers without `Accept-Language`. `clock` gives monotonic seconds for the limits, `wall_s` Unix seconds for the `date` header.
     """
 
     def __init__(
@@ -57,11 +63,15 @@ class Edge:
         hot_routes: Mapping[bytes, HotRoute],
         limits: EdgeLimits | None = None,
         *,
+        default_language: Language = "zh",
+        note: Callable[[str, int, str], object] = _note_nothing,
         clock: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self.hot_routes = hot_routes
         self.limits = limits or EdgeLimits()
+        self.default_language = default_language
+        self.note = note
         self._clock = clock
         self._wall_s = wall_s
         self._connections: set[Swept] = set()

@@ -8,6 +8,7 @@ One call ends in exactly one of `engine_ended` and `engine_failed`, unless it wa
 """
 
 import asyncio
+import socket
 import ssl
 from typing import Protocol, cast
 
@@ -17,6 +18,9 @@ from openbigmodel.engines.endpoint import Endpoint
 
 CONNECT_TIMEOUT_S = 5.0
 MAX_IDLE_CONNECTIONS = 512
+# Servers and what stands between close idle connections after a minute or more.
+MAX_IDLE_S = 50.0
+_MAX_HEAD_BYTES = 64 * 1024
 # Without either, only the end of the connection ends the body.
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 
@@ -79,11 +83,13 @@ class _Connection(asyncio.Protocol):
     __slots__ = (
         "_bodies",
         "_body_ends_with_connection",
+        "_head_bytes",
         "_headers",
         "_parser",
         "_pool",
         "answered",
         "call",
+        "idle_since_s",
         "on_body",
         "on_header",
         "reused",
@@ -104,22 +110,41 @@ class _Connection(asyncio.Protocol):
         self._body_ends_with_connection = False
         self.call: EngineCall | None = None
         self.answered = False
+        self._head_bytes = 0
         self.reused = False
+        self.idle_since_s = 0.0
 
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio.Transport in all but inheritance.
         self.transport = cast("asyncio.Transport", transport)
+        connected: socket.socket | None = transport.get_extra_info("socket")
+        if connected is not None:
+            # A network that forgets a connection says so to nobody; this finds out.
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         if self.call is None:
             # An engine that talks unasked is out of step; its next answer would be somebody else's.
             self.transport.abort()
             return
-        self.answered = True
+        call = self.call
+        if not self.answered:
+            # Of a response's head nobody needs more than a few lines, and the parser would keep any number.
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
+            if not self.answered and self._head_bytes > _MAX_HEAD_BYTES:
+                raise httptools.HttpParserError("a response head without end")
+        except httptools.HttpParserCallbackError as error:
+            # Not the engine's fault but ours, found while it was read.
+            context = {"message": "an engine's answer could not be handled", "exception": error.__context__}
+            asyncio.get_running_loop().call_exception_handler(context)
+            self.call = None
+            self.transport.abort()
+            call.consumer.engine_failed("a fault in the platform")
+            return
         except httptools.HttpParserError as error:
             self._fail(f"not HTTP: {error}")
             self.transport.abort()
@@ -134,8 +159,8 @@ class _Connection(asyncio.Protocol):
             return
         if self._body_ends_with_connection and exc is None:
             self._finish()
-        elif self.reused and not self.answered and not call.over:
-            # The engine closed an idle connection as we picked it up: nothing of this request was read.
+        elif self.reused and not self.answered and not self._head_bytes and not call.over:
+            # The engine closed an idle connection as we picked it up, and has said nothing to this request.
             self.call = None
             call.connection = None
             self._pool.dispatch_on_new_connection(call)
@@ -153,6 +178,7 @@ class _Connection(asyncio.Protocol):
         self._body_ends_with_connection = _FRAMING.isdisjoint(map(bytes.lower, self._headers))
         status = self._parser.get_status_code()
         if self.call is not None and status >= 200:  # below, it is not the answer yet
+            self.answered = True
             self.call.consumer.engine_started(status)
 
     def _deliver(self, bodies: list[bytes]) -> None:
@@ -194,6 +220,7 @@ class _Connection(asyncio.Protocol):
         """Write the whole request in one piece."""
         self.call = call
         self.answered = False
+        self._head_bytes = 0
         call.connection = self
         body = call.body
         self.transport.write(self._pool.request_head(call.path, len(body)) + body)
@@ -218,7 +245,10 @@ class ConnectionPool:
         call = EngineCall(self, path, body, consumer)
         while self._idle:
             connection = self._idle.pop()
-            if not connection.transport.is_closing():
+            if asyncio.get_running_loop().time() - connection.idle_since_s > MAX_IDLE_S:
+                # The ones below have been idle for longer still.
+                self._close_idle(connection)
+            elif not connection.transport.is_closing():
                 connection.reused = True
                 connection.send(call)
                 return call
@@ -238,7 +268,7 @@ class ConnectionPool:
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: _Connection(self), endpoint.host, endpoint.port, ssl=self._tls
                 )
-        except (OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  the edge of a task: whatever it is, the consumer waits for a word
             if not call.over:
                 call.over = True
                 call.consumer.engine_failed(
@@ -257,8 +287,14 @@ class ConnectionPool:
         """Take a connection back for the next call, if it may be reused."""
         if not self._keep_alive or self._closed or len(self._idle) >= MAX_IDLE_CONNECTIONS:
             return False
+        connection.idle_since_s = asyncio.get_running_loop().time()
         self._idle.append(connection)
         return True
+
+    def _close_idle(self, *more: _Connection) -> None:
+        for connection in (*more, *self._idle):
+            connection.transport.close()
+        self._idle.clear()
 
     def forget(self, connection: _Connection) -> None:
         """The connection is gone."""
@@ -287,6 +323,4 @@ class ConnectionPool:
     def close(self) -> None:
         """Close idle connections; calls under way go on."""
         self._closed = True
-        for connection in self._idle:
-            connection.transport.close()
-        self._idle.clear()
+        self._close_idle()

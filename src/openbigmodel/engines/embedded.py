@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
-from openbigmodel.engines.llamacpp import LlamaCppEngine
+from openbigmodel.engines.llamacpp import Supervisor
 from openbigmodel.engines.translate import Profile
 from openbigmodel.engines.weights import WeightsError
 
@@ -111,7 +111,7 @@ class EmbeddedEngine:
         self,
         name: str,
         profile: Profile,
-        prepare: Callable[[], Awaitable[LlamaCppEngine]],
+        prepare: Callable[[], Awaitable[Supervisor]],
         report: Callable[[str, str], None],
         first_pause_s: float = _FIRST_PAUSE_S,
     ) -> None:
@@ -123,32 +123,32 @@ class EmbeddedEngine:
         self._first_pause_s = first_pause_s
         self._preparing = False
         self._failure = ""
-        self._worker: LlamaCppEngine | None = None
+        self._supervisor: Supervisor | None = None
         self._pool: ConnectionPool | None = None
         self._endpoint: Endpoint | None = None
 
     @property
     def state(self) -> str:
         """For operators: `downloading`, or the supervisor's word."""
-        if self._worker is not None:
-            return self._worker.state
+        if self._supervisor is not None:
+            return self._supervisor.state
         if self._failure:
             return "broken"
         return "downloading" if self._preparing else "stopped"
 
     async def start(self) -> None:
         """Fetch and load the model. Raises EngineUnavailable, WeightsError."""
-        if self._worker is None:
-            self._worker = await self._prepare_patiently()
-        await self._worker.start()
+        if self._supervisor is None:
+            self._supervisor = await self._prepare_patiently()
+        await self._supervisor.start()
 
-    async def _prepare_patiently(self) -> LlamaCppEngine:
+    async def _prepare_patiently(self) -> Supervisor:
         """Until the model's file is there: a hub that is away comes back, and nobody restarts a server at night."""
         pause_s = self._first_pause_s
         self._preparing = True
         while True:
             try:
-                worker = await self._prepare()
+                supervisor = await self._prepare()
             except (WeightsError, OSError) as error:
                 self._failure = str(error)
                 self._report("broken", f"{error} Next attempt in {pause_s:.0f} s.")
@@ -158,14 +158,14 @@ class EmbeddedEngine:
                 self._report("downloading", "")
             else:
                 self._preparing = False
-                return worker
+                return supervisor
 
     async def stop(self) -> None:
         """End the worker."""
         if self._pool is not None:
             self._pool.close()
-        if self._worker is not None:
-            await self._worker.stop()
+        if self._supervisor is not None:
+            await self._supervisor.stop()
 
     def pool(self, endpoint: Endpoint) -> ConnectionPool:
         """The pool of the live worker; a new worker has a new port and key."""
@@ -178,12 +178,12 @@ class EmbeddedEngine:
 
     def ask(self, call: EmbeddedCall, failed: Endpoint | None = None) -> None:
         """Tell `call` of the worker, later in this turn of the loop at the earliest."""
-        assert self._worker is not None, "asked before there was a worker"
-        asyncio.get_running_loop().call_soon(self._worker.when_ready, call.worker_known, failed)
+        assert self._supervisor is not None, "asked before there was a worker"
+        asyncio.get_running_loop().call_soon(self._supervisor.when_ready, call.worker_known, failed)
 
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EmbeddedCall:
         """Send `body` now, or as soon as there is a worker. Raises EngineUnavailable during a download."""
-        if self._worker is None:
+        if self._supervisor is None:
             raise EngineUnavailable(
                 f"Engine {self.name} has no model file yet: {self._failure or self.state}"
             )

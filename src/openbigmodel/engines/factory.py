@@ -9,7 +9,7 @@ import msgspec
 
 from openbigmodel.catalog import Catalog, Model
 from openbigmodel.engines.embedded import EmbeddedEngine
-from openbigmodel.engines.llamacpp import LlamaCppEngine, LlamaCppSpec
+from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
 from openbigmodel.engines.registry import Engine, Registry, Route
 from openbigmodel.engines.remote import RemoteEngine, endpoint_of
 from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, Profile
@@ -85,8 +85,8 @@ def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
 
     report = partial(reporter.engine_state, DEMO_MODEL_ID)
 
-    async def prepare() -> LlamaCppEngine:
-        return LlamaCppEngine(DEMO_MODEL_ID, spec, on_state=report)
+    async def prepare() -> Supervisor:
+        return Supervisor(DEMO_MODEL_ID, spec, on_state=report)
 
     engine = EmbeddedEngine(DEMO_MODEL_ID, profile, prepare, report)
     demo = msgspec.structs.replace(_model(DEMO_MODEL_ID, catalog), listed=True)
@@ -98,9 +98,9 @@ def _embedded(
     entry: LlamaCppEngineSettings, downloads: DownloadSettings, models_dir: Path, reporter: Reporter
 ) -> Engine:
     hubs = Hubs(
-        hf=HuggingFace(endpoint=downloads.hf_endpoint, token=downloads.hf_token.reveal()),
+        hf=HuggingFace(endpoint=downloads.hf_endpoint, credential=downloads.hf_token.reveal()),
         modelscope=ModelScope(
-            endpoint=downloads.modelscope_endpoint, token=downloads.modelscope_token.reveal()
+            endpoint=downloads.modelscope_endpoint, credential=downloads.modelscope_token.reveal()
         ),
     )
     report = partial(reporter.engine_state, entry.name)
@@ -108,7 +108,7 @@ def _embedded(
         resolve_weights, models_dir=models_dir, hubs=hubs, progress=partial(reporter.download, entry.name)
     )
 
-    async def prepare() -> LlamaCppEngine:
+    async def prepare() -> Supervisor:
         spec = LlamaCppSpec(
             path=await fetch(entry.model),
             context_tokens=entry.context_tokens,
@@ -117,7 +117,7 @@ def _embedded(
             max_output=entry.max_output or _MAX_OUTPUT_TOKENS,
             chat_template=entry.chat_template,
         )
-        return LlamaCppEngine(entry.name, spec, on_state=report)
+        return Supervisor(entry.name, spec, on_state=report)
 
     return EmbeddedEngine(entry.name, _with_output_limit(LLAMA_SERVER, entry), prepare, report)
 

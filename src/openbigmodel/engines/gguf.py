@@ -51,11 +51,6 @@ _BLOCKS = {
     35: (256, 66), 39: (32, 17),
 }  # fmt: skip
 
-_FILE_TYPES = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S",
-    12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 32: "BF16",
-}  # fmt: skip
-
 _PART_NAME = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 Value = int | float | bool | str | list[int]
@@ -87,11 +82,6 @@ class GgufHeader:
     def name(self) -> str:
         """The model's name according to whoever made the file."""
         return self._string("general.name")
-
-    @property
-    def file_type(self) -> str:
-        """The quantisation, such as Q4_K_M; empty if unknown."""
-        return _FILE_TYPES.get(self._integer("general.file_type", -1), "")
 
     @property
     def context_length(self) -> int:

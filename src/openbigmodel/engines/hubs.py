@@ -71,15 +71,15 @@ def _sha256(text: object) -> str:
 class HuggingFace:
     """huggingface.co or a mirror that speaks its protocol."""
 
-    endpoint: str = "https://huggingface.co"
-    token: str = ""
+    endpoint: str
+    credential: str = ""
     folder: str = "hf"
     default_revision: str = "main"
 
     async def find(self, client: httpx.AsyncClient, repo: str, revision: str, file: str) -> RemoteFile:
         """See Hub."""
         url = f"{_checked_endpoint(self.endpoint)}/{quote(repo)}/resolve/{quote(revision, safe='')}/{quote(file)}"
-        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {"authorization": f"Bearer {self.credential}"} if self.credential else {}
         async with request(client, "HEAD", url, headers, stop_at="x-linked-size") as response:
             if response.status_code >= 400:
                 self._refuse(response, repo, revision, file)
@@ -92,7 +92,7 @@ class HuggingFace:
         code = response.headers.get("x-error-code", "")
         if code == "GatedRepo":
             raise WeightsError(
-                f"{repo} is gated: accept its terms at {page} and set a token of that account."
+                f"{repo} is gated: accept its terms at {page} and set hf_token to an access token of that account."
             )
         if code == "EntryNotFound":
             raise WeightsError(
@@ -101,7 +101,7 @@ class HuggingFace:
         if code == "RevisionNotFound":
             raise WeightsError(f"{repo} has no revision {revision}.")
         if response.status_code in (401, 403):
-            hint = "the token may not read it" if self.token else "it may be private and need a token"
+            hint = "hf_token may not read it" if self.credential else "it may be private and need an hf_token"
             raise WeightsError(
                 f"{page} is refused ({response.status_code}): there is no such repository, or {hint}."
             )
@@ -114,8 +114,8 @@ class HuggingFace:
 class ModelScope:
     """modelscope.cn."""
 
-    endpoint: str = "https://modelscope.cn"
-    token: str = ""
+    endpoint: str
+    credential: str = ""
     folder: str = "modelscope"
     default_revision: str = "master"
 
@@ -123,15 +123,18 @@ class ModelScope:
         """See Hub."""
         base = f"{_checked_endpoint(self.endpoint)}/api/v1/models/{quote(repo)}/repo"
         headers: dict[str, str] = {}
-        if self.token:
-            # Older parts of that API know the token only as a session cookie.
-            headers = {"authorization": f"Bearer {self.token}", "cookie": f"m_session_id={self.token}"}
+        if self.credential:
+            # Older parts of that API know it only as a session cookie.
+            headers = {
+                "authorization": f"Bearer {self.credential}",
+                "cookie": f"m_session_id={self.credential}",
+            }
         listing = f"{base}/files?{urlencode({'Revision': revision, 'Recursive': 'true'})}"
         async with request(client, "GET", listing, headers) as response:
             if response.status_code in (401, 403, 404):
                 raise WeightsError(
                     f"{self.endpoint.rstrip('/')}/models/{repo} is refused ({response.status_code}): there is no such "
-                    f"repository or revision {revision}, or it is private and needs a token."
+                    f"repository or revision {revision}, or it is private and needs a modelscope_token."
                 )
             check_status(response, f"the files of {repo}")
             entries = _entries(await _read_bounded(response), repo)

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from openbigmodel.schemas.chat import ChatRequest, EngineRequest, Message, ToolCall
+from openbigmodel.schemas.chat import ChatRequest, Message, ToolCall
+from openbigmodel.schemas.engine import EngineRequest
 
 # Tool kinds that the platform itself has to run; an engine knows only functions (api.md §3.4).
 ENGINE_TOOL_TYPE = "function"

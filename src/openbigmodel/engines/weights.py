@@ -11,7 +11,7 @@ without asking the network again.
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -40,13 +40,12 @@ _FORMS = 'a path, "hf:owner/name/file.gguf" or "modelscope:owner/name/file.gguf"
 
 @dataclass(frozen=True, slots=True)
 class Hubs:
-    """The hubs as configured: addresses and tokens."""
+    """The hubs as configured: addresses and credentials."""
 
-    hf: HuggingFace = field(default_factory=HuggingFace)
-    modelscope: ModelScope = field(default_factory=ModelScope)
+    hf: HuggingFace
+    modelscope: ModelScope
 
 
-_HUBS = Hubs()
 _PATIENCE = Patience()
 
 
@@ -69,7 +68,7 @@ async def resolve_weights(
     source: str,
     *,
     models_dir: Path,
-    hubs: Hubs = _HUBS,
+    hubs: Hubs,
     patience: Patience = _PATIENCE,
     progress: Callable[[Progress], None] = _no_progress,
     free_bytes: Callable[[Path], int] = free_disk_bytes,

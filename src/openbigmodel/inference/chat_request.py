@@ -64,7 +64,12 @@ def read_messages(request: ChatRequest, model: Model) -> list[Message] | None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         plain = []
     # Only a list that passes every check by its type alone: at least one message, one of them a question.
-    if plain and len(plain) <= MAX_MESSAGES and plain[-1].content and (plain[-1].role == "user" or any(m.role == "user" for m in plain)):
+    if (
+        plain
+        and len(plain) <= MAX_MESSAGES
+        and plain[-1].content
+        and (plain[-1].role == "user" or any(m.role == "user" for m in plain))
+    ):
         return None
     try:
         messages = _DECODE_MESSAGES(raw)

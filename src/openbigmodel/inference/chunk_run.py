@@ -8,8 +8,8 @@ else is left to the decoder, chunk by chunk, with the same outcome.
 
 import re
 
-# What ends a JSON string, is not allowed in one, is an escape with rules of its own (\uXXXX), or has to be escaped
-# for callers (sse.escape_separators).
+# What ends a JSON string, is not allowed in one, is an escape with rules of its own (a code point's), or has to be
+# escaped for callers (sse.escape_separators).
 _NEEDS_A_LOOK = re.compile(rb'["\x00-\x1f]|\\(?![\\/bfnrt])|\xc2\x85|\xe2\x80[\xa8\xa9]')
 # Every such place has one of these bytes, and text without them is most text: in 3,000 bytes they are looked for in
 # 1.4 µs, the pattern in 27.

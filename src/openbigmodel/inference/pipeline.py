@@ -12,13 +12,14 @@ an engine that works for nobody is stopped.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from openbigmodel.auth.api_keys import Principal
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
+from openbigmodel.edge import Sink
 from openbigmodel.engines.endpoint import EngineUnavailable
 from openbigmodel.engines.engine_errors import error_of_engine, kind_of_body
 from openbigmodel.engines.registry import Call, Registry, Route
@@ -50,23 +51,7 @@ _MAX_ERROR_BODY_BYTES = 64 * 1024
 _CLIENT_LEFT = "client_left"
 
 
-class Sink(Protocol):
-    """Where the answer goes. Calls after the client has left are ignored."""
-
-    def respond(self, status: int, headers: bytes, body: bytes) -> None:
-        """A whole response; `headers` are ready lines."""
-
-    def start(self, headers: bytes) -> None:
-        """Begin a stream with status 200."""
-
-    def write(self, data: bytes) -> None:
-        """More of the stream."""
-
-    def end(self, data: bytes = b"") -> None:
-        """The last of the stream."""
-
-    def abort(self) -> None:
-        """Break off, so that nobody takes what was sent for the whole."""
+_Argument = TypeVar("_Argument")
 
 
 class Settlement(Protocol):
@@ -128,18 +113,26 @@ class Pipeline:
         return exchange
 
     def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        # First of all: whatever goes wrong with one request, the deadlines of the others hold.
+        self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if self.exchanges else None
         now_s = self.monotonic_s()
         for exchange in list(self.exchanges):
-            exchange.check_deadline(now_s)
-        self._sweeper = None
+            _guarded(loop, exchange.check_deadline, now_s)
         self.swept_s = now_s
-        if self.exchanges:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_INTERVAL_S, self._sweep)
 
     def cut_all(self) -> None:
         """End every request now, as if its engine had died; used when the platform stops."""
         for exchange in list(self.exchanges):
-            exchange.engine_failed("the platform is stopping")
+            _guarded(asyncio.get_running_loop(), exchange.engine_failed, "the platform is stopping")
+
+
+def _guarded(loop: asyncio.AbstractEventLoop, call: Callable[[_Argument], None], argument: _Argument) -> None:
+    """Call; a fault of ours goes to the loop's handler instead of to whoever comes next."""
+    try:
+        call(argument)
+    except Exception as error:  # noqa: BLE001  the edge of one request's work among others
+        loop.call_exception_handler({"message": "a request could not be ended", "exception": error})
 
 
 class ChatExchange:
@@ -226,7 +219,7 @@ class ChatExchange:
             shows_reasoning_tokens=model.reasoning_tokens == "always"
             or (model.reasoning_tokens == "thinking" and generation.thinking is not False),
         )
-        first_call = pipeline.ids.tool_call_number() if request.tools else 0
+        first_call = pipeline.ids.tool_call_number()
         if self._streaming:
             self._writer = StreamWriter(head, first_call, tool_stream=bool(request.tool_stream))
         else:
@@ -313,7 +306,7 @@ class ChatExchange:
         """The engine will say no more. A death before the caller has seen anything is an ordinary error."""
         reader = self._reader
         if died or not reader.ended_well():
-            if not self._stream_open and not (self._streaming and reader.produced):
+            if not self._stream_open:
                 self._detail = self._detail or "the engine ended its answer without a finish reason"
                 self._settle_refused(ApiError("1234", error_id=self._id))
                 return
@@ -322,7 +315,8 @@ class ChatExchange:
             assert reader.finish_reason is not None
             self._finish_reason = reader.finish_reason
         self._usage = reader.usage()
-        self._last = ready + self._writer.finish(self._finish_reason, self._usage)
+        wall_clock = self._pipeline.now_s
+        self._last = ready + self._writer.finish(self._finish_reason, self._usage, int(wall_clock()))
         self._settle()
 
     def _settle_refused(self, error: ApiError) -> None:
@@ -350,6 +344,7 @@ class ChatExchange:
         wall_clock, clock = pipeline.now_s, pipeline.monotonic_s
         ended_ms = int(wall_clock() * 1000)
         line = UsageLine(
+            log_id=self._id,
             request_id=self._request_id,
             account_id=principal.account_id,
             api_key_id=principal.api_key_id,

@@ -67,8 +67,8 @@ class ReplyWriter(Protocol):
     def take(self) -> bytes:
         """What can be sent now."""
 
-    def finish(self, finish_reason: str, usage: Usage) -> bytes:
-        """The end of the reply."""
+    def finish(self, finish_reason: str, usage: Usage, ended_s: int) -> bytes:
+        """The end of the reply. A whole body was created at `ended_s` (Unix), a stream when it began (api.md §1.1)."""
 
 
 class _Call:
@@ -136,6 +136,7 @@ class StreamWriter:
             self._flush_last_call()
             self._calls.append(_Call(name or ""))
         call = self._calls[index]
+        call.name = call.name or name or ""
         if arguments:
             call.pieces.append(arguments)
         if self._tool_stream and (arguments or name):
@@ -174,9 +175,11 @@ class StreamWriter:
         pending.clear()
         return data
 
-    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+    def finish(self, finish_reason: str, usage: Usage, ended_s: int) -> bytes:
         """What was held back, the one final chunk with reason and usage, and `[DONE]`."""
-        self._flush_last_call()
+        if finish_reason != "network_error":
+            # Of a call that broke off nobody knows the end, and half of its arguments could be taken for all.
+            self._flush_last_call()
         final = b'%b"finish_reason":%b,"delta":{"role":"assistant","content":""}}],"usage":%b}\n\n' % (
             self._prefix,
             _ENCODE(finish_reason),
@@ -217,14 +220,16 @@ class BodyWriter:
         """More of a call."""
         while index >= len(self._calls):
             self._calls.append(_Call(name or ""))
+        call = self._calls[index]
+        call.name = call.name or name or ""
         if arguments:
-            self._calls[index].pieces.append(arguments)
+            call.pieces.append(arguments)
 
     def take(self) -> bytes:
         """Nothing: a body goes out in one piece."""
         return b""
 
-    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+    def finish(self, finish_reason: str, usage: Usage, ended_s: int) -> bytes:
         """The body."""
         head = self._head
         message = BodyMessage(content="".join(self._content), role="assistant")
@@ -232,23 +237,29 @@ class BodyWriter:
             message.reasoning_content = "".join(self._reasoning)
         if self._calls:
             message.tool_calls = [
-                BodyToolCall(BodyFunction(call.arguments(), call.name), tool_call_id(self._first_call, index), index)
+                BodyToolCall(
+                    BodyFunction(call.arguments(), call.name), tool_call_id(self._first_call, index), index
+                )
                 for index, call in enumerate(self._calls)
             ]
         return _ENCODE(
             ReplyBody(
                 choices=[BodyChoice(finish_reason, 0, message)],
-                created=head.created,
+                created=ended_s,
                 id=head.id,
                 model=head.model,
                 object="chat.completion",
                 request_id=head.request_id,
                 usage=BodyUsage(
-                    usage.completion_tokens,
-                    ReasoningTokens(usage.reasoning_tokens) if head.shows_reasoning_tokens else None,
-                    usage.prompt_tokens,
-                    CachedTokens(usage.cached_tokens) if head.shows_cached_tokens else None,
-                    usage.prompt_tokens + usage.completion_tokens,
+                    completion_tokens=usage.completion_tokens,
+                    completion_tokens_details=ReasoningTokens(usage.reasoning_tokens)
+                    if head.shows_reasoning_tokens
+                    else None,
+                    prompt_tokens=usage.prompt_tokens,
+                    prompt_tokens_details=CachedTokens(usage.cached_tokens)
+                    if head.shows_cached_tokens
+                    else None,
+                    total_tokens=usage.prompt_tokens + usage.completion_tokens,
                 ),
             )
         )

@@ -92,30 +92,6 @@ class ChatRequest(msgspec.Struct, gc=False):
     seed: int | None = None
 
 
-class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
-    """What an OpenAI-compatible engine is asked; the last five fields are GLM's own or one engine's."""
-
-    model: str
-    messages: msgspec.Raw | list[dict[str, Any]]
-    stream: bool
-    stream_options: dict[str, bool] | None = None
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: ResponseFormat | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    timings_per_token: bool | None = None
-    return_progress: bool | None = None
-    thinking: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
-    do_sample: bool | None = None
-    tool_stream: bool | None = None
-
-
 class CachedTokens(msgspec.Struct, gc=False):
     """Part of the prompt that came from the engine's prefix cache."""
 
@@ -173,12 +149,12 @@ class BodyToolCall(msgspec.Struct, gc=False):
     type: str = "function"
 
 
-class BodyMessage(msgspec.Struct, gc=False, omit_defaults=True):
+class BodyMessage(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):
     """The answer."""
 
     content: str
     reasoning_content: str | None = None
-    role: Literal["assistant", ""] = ""
+    role: Literal["assistant"]
     tool_calls: list[BodyToolCall] | None = None
 
 
@@ -190,14 +166,14 @@ class BodyChoice(msgspec.Struct, gc=False):
     message: BodyMessage
 
 
-class BodyUsage(msgspec.Struct, gc=False, omit_defaults=True):
+class BodyUsage(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):
     """Token counts; the details are missing for some models (api.md §3.3)."""
 
     completion_tokens: int
     completion_tokens_details: ReasoningTokens | None = None
-    prompt_tokens: int = -1
+    prompt_tokens: int
     prompt_tokens_details: CachedTokens | None = None
-    total_tokens: int = -1
+    total_tokens: int
 
 
 class ReplyBody(msgspec.Struct, gc=False):

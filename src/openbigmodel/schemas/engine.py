@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible engine answers: only the fields that the relay reads.
+"""What an OpenAI-compatible engine is asked, and of its answer the fields that the relay reads.
 
 vLLM, SGLang, llama-server and Ollama agree on these; `reasoning` is vLLM's newer name for `reasoning_content`,
 `timings` is llama-server's.
@@ -7,6 +7,32 @@ vLLM, SGLang, llama-server and Ollama agree on these; `reasoning` is vLLM's newe
 from typing import Any
 
 import msgspec
+
+from openbigmodel.schemas.chat import ResponseFormat
+
+
+class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
+    """What an OpenAI-compatible engine is asked; from `chat_template_kwargs` on, the fields are GLM's own or one engine's."""
+
+    model: str
+    messages: msgspec.Raw | list[dict[str, Any]]
+    stream: bool
+    stream_options: dict[str, bool] | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: ResponseFormat | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    timings_per_token: bool | None = None
+    return_progress: bool | None = None
+    thinking: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    do_sample: bool | None = None
+    tool_stream: bool | None = None
 
 
 class FunctionDelta(msgspec.Struct, gc=False):

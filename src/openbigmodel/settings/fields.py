@@ -13,6 +13,8 @@ from msgspec import Meta
 
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+# Service managers kill what has not ended after 90 s.
+DrainSeconds = Annotated[int, Meta(ge=0, le=60)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -100,9 +102,9 @@ class ServerSettings(Section, frozen=True, kw_only=True):
         ),
     ] = 4096
     drain_s: Annotated[
-        int,
+        DrainSeconds,
         _help(
-            "Seconds that requests under way get to finish when the server is told to stop.",
+            "Seconds, at most 60, that requests under way get to finish when the server is told to stop.",
         ),
     ] = 5
 
@@ -131,7 +133,9 @@ class _Engine(Section, frozen=True, kw_only=True, tag_field="kind"):
     name: Annotated[Name, _help("The name that models refer to; unique.")]
     max_output: Annotated[
         Count | None,
-        _help("Most tokens that one answer may have here. Default: 4096 built in, elsewhere the model's own cap."),
+        _help(
+            "Most tokens that one answer may have here. Default: 4096 built in, elsewhere the model's own cap."
+        ),
     ] = None
 
     @property

@@ -255,9 +255,16 @@ class _Loader:
                 raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
 
     def _check_url(self, url: str, name: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            # Without a cause: its text quotes the URL, in which a password may stand where a port belongs.
+            raise SettingsError(f"{self._label(name)} has a host or a port that cannot be") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingsError(f"{self._label(name)} must be a URL that begins with http:// or https://")
+        if port == 0:
+            raise SettingsError(f"{self._label(name)} must have a port from 1 to 65535")
         if parts.username or parts.password:
             raise SettingsError(f"{self._label(name)} must not contain a credential; use api_key")
 

@@ -4,7 +4,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from openbigmodel.api.errors import error_response, internal_error, not_found, respond_error
+from openbigmodel.api.errors import error_response, not_found, respond_error
 from openbigmodel.errors import ApiError
 from tests.unit.inference.pipeline_bench import RecordingSink
 
@@ -50,13 +50,3 @@ def test_a_wrong_method() -> None:
 
     assert (response.status_code, response.headers["allow"]) == (405, "GET")
     assert json.loads(bytes(response.body))["error"] == "Method Not Allowed"
-
-
-@pytest.mark.parametrize(
-    ("language", "text"), [(b"en", "Internal error"), (b"\xff\xfe", "内部错误"), (b"", "内部错误")]
-)
-def test_a_fault_of_ours_says_nothing(language: bytes, text: str) -> None:
-    response = internal_error(request(language=language))
-
-    assert response.status_code == 500
-    assert json.loads(bytes(response.body)) == {"error": {"code": "500", "message": text}}

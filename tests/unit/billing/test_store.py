@@ -8,6 +8,7 @@ from openbigmodel.billing.usage import Usage
 from openbigmodel.db.connection import Database, DatabaseClosed
 
 LINE = UsageLine(
+    log_id="ours",
     request_id="mine",
     account_id="account",
     api_key_id="key",
@@ -20,7 +21,7 @@ LINE = UsageLine(
     ended_ms=2000,
 )
 ROWS = (
-    "SELECT request_id, account_id, api_key_id, model, engine, prompt_tokens, cached_tokens, completion_tokens, "
+    "SELECT log_id, request_id, account_id, api_key_id, model, engine, prompt_tokens, cached_tokens, completion_tokens, "
     "reasoning_tokens, finish_reason, code, started_ms, ended_ms FROM usage"
 )
 
@@ -39,7 +40,7 @@ def test_a_line_is_there_when_it_is_said_to_be(tmp_path: Path) -> None:
         assert await written is None
         # `measured` and the like stay in memory.
         assert database.read(ROWS) == [
-            ("mine", "account", "key", "glm-4.6", "gpu", 13, 2, 9, 5, "stop", "", 1000, 2000)
+            ("ours", "mine", "account", "key", "glm-4.6", "gpu", 13, 2, 9, 5, "stop", "", 1000, 2000)
         ]
         database.close()
 

@@ -221,7 +221,7 @@ def test_needs_a_loop(tmp_path: Path) -> None:
 
 
 def test_usage_rows_go_through_the_hot_path(tmp_path: Path) -> None:
-    row = ("r", "a", "k", "glm-4.6", "local", 10, 2, 5, 1, "stop", None, 1, 2)
+    row = ("l", "r", "a", "k", "glm-4.6", "local", 10, 2, 5, 1, "stop", None, 1, 2)
 
     async def main() -> None:
         database = Database.open(tmp_path / "x.db")

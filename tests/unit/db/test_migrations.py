@@ -61,7 +61,7 @@ def test_usage_cannot_be_changed() -> None:
     connection = apsw.Connection(":memory:")
     migrate(connection)
     connection.execute(
-        "INSERT INTO usage VALUES (NULL, 'r', 'a', 'k', 'glm-4.6', 'local', 1, 0, 1, 0, 'stop', NULL, 1, 2)"
+        "INSERT INTO usage VALUES (NULL, 'l', 'r', 'a', 'k', 'glm-4.6', 'local', 1, 0, 1, 0, 'stop', NULL, 1, 2)"
     )
     for statement in ("UPDATE usage SET prompt_tokens = 0", "DELETE FROM usage"):
         with pytest.raises(apsw.ConstraintError, match="append-only"):

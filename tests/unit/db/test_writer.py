@@ -454,12 +454,14 @@ def test_a_loop_without_a_pause_still_gets_answers(store: FaultyStore) -> None:
 
 
 def test_the_thread_ends_with_the_writer(store: FaultyStore) -> None:
+    before = set(threading.enumerate())  # another test's may be on its way out
+
     async def scenario(writer: Writer) -> None:
         await outcomes(writer, [1])
-        assert "database-writer" in {thread.name for thread in threading.enumerate()}
+        assert "database-writer" in {thread.name for thread in set(threading.enumerate()) - before}
 
     store.run(scenario)
-    assert "database-writer" not in {thread.name for thread in threading.enumerate()}
+    assert "database-writer" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 @pytest.mark.parametrize("ids", [[1, 1, 2], [1, 2, 2], [9, 1, 2, 3], [1, 1, 1, 2], [7, 8, 9]])

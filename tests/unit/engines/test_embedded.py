@@ -10,7 +10,7 @@ from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall
-from openbigmodel.engines.llamacpp import LlamaCppEngine, LlamaCppSpec
+from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
 from openbigmodel.engines.translate import LLAMA_SERVER
 from openbigmodel.engines.weights import WeightsError
 from tests.unit.engines.engine_listener import Listener, run, until
@@ -19,7 +19,7 @@ Outcome = Endpoint | EngineUnavailable
 GONE = EngineUnavailable("It broke.", "the end of stderr")
 
 
-class Workers(LlamaCppEngine):
+class Workers(Supervisor):
     """A supervisor whose workers are fake engines; `outcomes` are told one after the other."""
 
     def __init__(self, *outcomes: Outcome) -> None:
@@ -47,7 +47,7 @@ def ignore(state: str, reason: str) -> None:
 
 
 async def started(workers: Workers) -> EmbeddedEngine:
-    async def prepare() -> LlamaCppEngine:
+    async def prepare() -> Supervisor:
         return workers
 
     engine = EmbeddedEngine("glm", LLAMA_SERVER, prepare, ignore)
@@ -59,7 +59,7 @@ def test_its_states() -> None:
     async def test() -> None:
         downloaded = asyncio.Event()
 
-        async def prepare() -> LlamaCppEngine:
+        async def prepare() -> Supervisor:
             await downloaded.wait()
             return Workers()
 
@@ -85,7 +85,7 @@ def test_a_download_that_failed_is_tried_again() -> None:
         outcomes = [OSError("no network"), WeightsError("no such file"), None]
         reported: list[tuple[str, str]] = []
 
-        async def prepare() -> LlamaCppEngine:
+        async def prepare() -> Supervisor:
             error = outcomes.pop(0)
             if error is not None:
                 raise error

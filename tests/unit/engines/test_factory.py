@@ -9,7 +9,7 @@ import pytest
 from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.factory import DEMO_MODEL_ID, EngineConfigError, build_registry, demo_model_path
-from openbigmodel.engines.llamacpp import LlamaCppEngine
+from openbigmodel.engines.llamacpp import Supervisor
 from openbigmodel.engines.registry import Registry
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.weights import Progress, WeightsError
@@ -187,7 +187,7 @@ def test_a_model_file_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "no-such.gguf").write_bytes(b"GGUF")
     worker: Any = asyncio.run(local._prepare())  # type: ignore[arg-type]
 
-    assert isinstance(worker, LlamaCppEngine)
+    assert isinstance(worker, Supervisor)
     assert (worker.name, worker.spec.path, worker.spec.max_output) == (
         "local",
         tmp_path / "no-such.gguf",

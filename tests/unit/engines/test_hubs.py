@@ -12,6 +12,8 @@ from openbigmodel.engines.hub_http import TransientError, WeightsError
 from openbigmodel.engines.hubs import Hub, HuggingFace, ModelScope
 
 SHA = "ab" * 32
+HUGGING_FACE = "https://huggingface.co"
+MODELSCOPE = "https://modelscope.example"
 
 
 def find(hub: Hub, handler: Callable[[httpx.Request], httpx.Response]) -> RemoteFile:
@@ -24,11 +26,14 @@ def find(hub: Hub, handler: Callable[[httpx.Request], httpx.Response]) -> Remote
 
 def hugging_face(**headers: str) -> RemoteFile:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return find(HuggingFace(), lambda asked: httpx.Response(302 if "location" in sent else 200, headers=sent))
+    return find(
+        HuggingFace(HUGGING_FACE),
+        lambda asked: httpx.Response(302 if "location" in sent else 200, headers=sent),
+    )
 
 
 def modelscope(*files: dict[str, Any]) -> RemoteFile:
-    return find(ModelScope(), lambda asked: httpx.Response(200, json={"Data": {"Files": files}}))
+    return find(ModelScope(MODELSCOPE), lambda asked: httpx.Response(200, json={"Data": {"Files": files}}))
 
 
 def test_a_large_file_of_hugging_face() -> None:
@@ -55,7 +60,7 @@ def test_a_renamed_repository_is_followed() -> None:
             return httpx.Response(307, headers={"location": "/zai-org/GLM/resolve/main/a.gguf"})
         return httpx.Response(302, headers={"x-linked-size": "7", "location": "https://cdn/x"})
 
-    assert find(HuggingFace(), handle).size == 7
+    assert find(HuggingFace(HUGGING_FACE), handle).size == 7
 
 
 def test_a_mirror() -> None:
@@ -65,7 +70,7 @@ def test_a_mirror() -> None:
         asked.append(request)
         return httpx.Response(302, headers={"x-linked-size": "7", "location": "https://cdn/x"})
 
-    found = find(HuggingFace("https://mirror.example/hf/", token="t"), handle)
+    found = find(HuggingFace("https://mirror.example/hf/", credential="t"), handle)
     assert found.url == "https://mirror.example/hf/zai/glm/resolve/main/a.gguf"
     assert found.headers == {"authorization": "Bearer t"}
     assert asked[0].headers["authorization"] == "Bearer t"
@@ -85,7 +90,7 @@ def test_a_file_of_modelscope() -> None:
         {"Path": "a.gguf", "Type": "tree", "Size": 1},
         {"Path": "a.gguf", "Type": "blob", "Size": 700, "Sha256": SHA.upper()},
     )
-    url = "https://modelscope.cn/api/v1/models/zai/glm/repo?Revision=main&FilePath=a.gguf"
+    url = "https://modelscope.example/api/v1/models/zai/glm/repo?Revision=main&FilePath=a.gguf"
     assert found == RemoteFile(url, 700, SHA)
 
 
@@ -94,13 +99,13 @@ def test_a_checksum_that_is_none(checksum: object) -> None:
     assert modelscope({"Path": "a.gguf", "Size": 700, "Sha256": checksum}).sha256 == ""
 
 
-def test_modelscope_knows_the_token_in_two_ways() -> None:
+def test_modelscope_knows_the_credential_in_two_ways() -> None:
     def handle(asked: httpx.Request) -> httpx.Response:
         assert asked.headers["authorization"] == "Bearer t"
         assert asked.headers["cookie"] == "m_session_id=t"
         return httpx.Response(200, json={"Data": {"Files": [{"Path": "a.gguf", "Size": 7}]}})
 
-    assert find(ModelScope(token="t"), handle).headers["cookie"] == "m_session_id=t"
+    assert find(ModelScope(MODELSCOPE, credential="t"), handle).headers["cookie"] == "m_session_id=t"
 
 
 def test_a_missing_file_of_a_repository_without_any() -> None:
@@ -109,7 +114,7 @@ def test_a_missing_file_of_a_repository_without_any() -> None:
 
 
 def test_a_busy_hub_may_be_asked_again() -> None:
-    for hub in (HuggingFace(), ModelScope()):
+    for hub in (HuggingFace(HUGGING_FACE), ModelScope(MODELSCOPE)):
         with pytest.raises(TransientError):
             find(hub, lambda asked: httpx.Response(503))
 
@@ -119,4 +124,4 @@ def test_a_listing_whose_encoding_is_broken() -> None:
         return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not gzip"))
 
     with pytest.raises(WeightsError, match="broke"):
-        find(ModelScope(), handle)
+        find(ModelScope(MODELSCOPE), handle)

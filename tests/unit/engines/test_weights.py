@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 
 from openbigmodel.engines.weights import (
+    Hubs,
+    HuggingFace,
+    ModelScope,
     RemoteSource,
     WeightsError,
     parse_source,
@@ -83,8 +86,11 @@ def test_parts() -> None:
         split_names("a-00003-of-00002.gguf")
 
 
+HUBS = Hubs(HuggingFace("https://hf.example"), ModelScope("https://modelscope.example"))
+
+
 def local(source: Path) -> Path:
-    return asyncio.run(resolve_weights(str(source), models_dir=Path("/nowhere")))
+    return asyncio.run(resolve_weights(str(source), models_dir=Path("/nowhere"), hubs=HUBS))
 
 
 def test_a_local_file_is_taken_as_it_is(tmp_path: Path) -> None:

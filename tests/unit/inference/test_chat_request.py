@@ -1,6 +1,7 @@
 """A request is sound, or the error names the field."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.chat_request import (
+    MAX_MESSAGES,
     MAX_TOOLS,
     Surface,
     check_chat_request,
@@ -33,7 +35,9 @@ def body(**fields: Any) -> bytes:
     return json.dumps({"model": "glm-4.6", "messages": [USER], **fields}).encode()
 
 
-def accept(model_id: str = "glm-4.6", surface: Surface = PAAS, **fields: Any) -> tuple[ChatRequest, Generation]:
+def accept(
+    model_id: str = "glm-4.6", surface: Surface = PAAS, **fields: Any
+) -> tuple[ChatRequest, Generation]:
     request = read_chat_request(body(**fields))
     read_messages(request, model(model_id))
     return request, check_chat_request(request, model(model_id), surface)
@@ -122,20 +126,38 @@ def test_a_body_that_is_no_object_is_1214() -> None:
         ({"messages": [{"role": "system", "content": "x"}]}, "1214", "messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "1214", "messages"),
         ({"messages": [{"role": "user"}]}, "1213", "messages[0].content"),
-        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "1213", "messages[0].content[0].text"),
-        ({"messages": [USER, {"role": "assistant", "tool_calls": [{}]}]}, "1213", "messages[1].tool_calls[0].function"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            "1213",
+            "messages[0].content[0].text",
+        ),
+        (
+            {"messages": [USER, {"role": "assistant", "tool_calls": [{}]}]},
+            "1213",
+            "messages[1].tool_calls[0].function",
+        ),
         (
             {"messages": [USER, {"role": "assistant", "tool_calls": [{"function": {"name": ""}}]}]},
             "1213",
             "messages[1].tool_calls[0].function.name",
         ),
         (
-            {"messages": [USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1"}}]}]},
+            {
+                "messages": [
+                    USER,
+                    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1"}}]},
+                ]
+            },
             "1214",
             "messages[1].tool_calls[0].function.arguments",
         ),
         (
-            {"messages": [USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "3"}}]}]},
+            {
+                "messages": [
+                    USER,
+                    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "3"}}]},
+                ]
+            },
             "1214",
             "messages[1].tool_calls[0].function.arguments",
         ),
@@ -191,6 +213,35 @@ def test_schemas_nest_only_so_deep() -> None:
     accept(tools=[{"type": "function", "function": {"name": "f", "parameters": nested(40)}}])
 
 
+def asked_with(arguments: object) -> dict[str, Any]:
+    call = {"function": {"name": "f", "arguments": arguments}}
+    return {"messages": [USER, {"role": "assistant", "tool_calls": [call]}, USER]}
+
+
+@pytest.mark.parametrize("written", [json.dumps, lambda value: value], ids=["as text", "as an object"])
+def test_arguments_of_calls_nest_only_so_deep(written: Callable[[object], object]) -> None:
+    accept(**asked_with(written(nested(40))))
+    for arguments in (nested(100), {"a": 2**63}):
+        error = refuse(**asked_with(written(arguments)))
+        assert (error.code, error.field) == ("1214", "messages[1].tool_calls[0].function.arguments")
+
+
+def test_arguments_that_nest_without_end_are_refused() -> None:
+    error = refuse(**asked_with('{"a":' * 100_000 + "1" + "}" * 100_000))
+
+    assert (error.code, error.field) == ("1214", "messages[1].tool_calls[0].function.arguments")
+
+
+def test_messages_are_counted() -> None:
+    accept(messages=[USER] * MAX_MESSAGES)
+    parts = {"role": "user", "content": [{"type": "text", "text": "x"}]}
+    accept(messages=[parts] * MAX_MESSAGES)
+    for one in (USER, parts):
+        error = refuse(messages=[one] * (MAX_MESSAGES + 1))
+        assert (error.code, error.field) == ("1214", "messages")
+        assert str(MAX_MESSAGES) in error.message("en")
+
+
 def test_integers_beyond_64_bits_are_refused_where_they_would_be_sent_on() -> None:
     function = {"name": "f", "parameters": {"maximum": 2**70}}
 
@@ -218,7 +269,9 @@ def test_max_tokens_is_bounded_by_the_models_cap_and_says_so() -> None:
     assert (error.code, error.message("zh")) == ("1210", "max_tokens参数非法：限制数值范围[1,98304]")
     assert refuse("glm-4.5-air", max_tokens=0).code == "1210"
     assert refuse("glm-4.5-air", max_tokens=1.5).code == "1210"
-    assert refuse("glm-4.5-air", max_completion_tokens=98305).message("en").startswith("max_completion_tokens")
+    assert (
+        refuse("glm-4.5-air", max_completion_tokens=98305).message("en").startswith("max_completion_tokens")
+    )
 
 
 def test_max_tokens_asked_for_and_by_default() -> None:

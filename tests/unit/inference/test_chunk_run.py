@@ -80,7 +80,10 @@ def test_a_field_after_the_text_is_never_taken_for_text() -> None:
     ("data", "text"),
     [
         (b'{"id":"hello","choices":[{"delta":{"content":"hello"}}]}', "hello"),  # which of the two?
-        (b'{"choices":[{"delta":{"role":"hello","content":"\\u0068ello"}}]}', "hello"),  # not where the text is
+        (
+            b'{"choices":[{"delta":{"role":"hello","content":"\\u0068ello"}}]}',
+            "hello",
+        ),  # not where the text is
         (b'{"choices":[{"delta":{"content":"a\\nb"}}]}', "a\nb"),
         (b'{"choices":[{"delta":{"content":""}}]}', ""),
         (b'{"choices":[{"delta":{"content":"\\""}}]}', '"'),
@@ -105,16 +108,19 @@ def relay(reader_class: type[EngineReader], parts: list[bytes]) -> tuple[bytes, 
         reader.feed_stream(part)
         out += writer.take()
     usage = reader.usage()
-    return out + writer.finish("stop", usage), usage
+    return out + writer.finish("stop", usage, 1), usage
 
 
 TEXTS = st.lists(
-    st.tuples(st.sampled_from(["content", "reasoning_content", "both", "stop"]), st.text(max_size=6)), max_size=12
+    st.tuples(st.sampled_from(["content", "reasoning_content", "both", "stop"]), st.text(max_size=6)),
+    max_size=12,
 )
 
 
 @given(TEXTS, st.lists(st.integers(0, 4000), max_size=6))
-def test_runs_change_nothing_whatever_the_text_and_the_cuts(chunks: list[tuple[str, str]], cuts: list[int]) -> None:
+def test_runs_change_nothing_whatever_the_text_and_the_cuts(
+    chunks: list[tuple[str, str]], cuts: list[int]
+) -> None:
     stream = b""
     for kind, text in chunks:
         if kind == "both":
@@ -156,7 +162,12 @@ def test_what_is_not_plainly_one_chunk_is_not_taken_for_one(data: bytes) -> None
 
 def test_the_end_of_a_stream_does_not_hide_what_is_alike_before_it() -> None:
     alike = event("a") + event("b")
-    for end in (event("", finish_reason="stop") + b"data: [DONE]\n\n", b"data: [DONE]\n\n", event("c")[:-1], b": ping\n\n"):
+    for end in (
+        event("", finish_reason="stop") + b"data: [DONE]\n\n",
+        b"data: [DONE]\n\n",
+        event("c")[:-1],
+        b": ping\n\n",
+    ):
         assert learnt().take(alike + end, 0) == ([b"a", b"b"], len(alike)), end
 
 

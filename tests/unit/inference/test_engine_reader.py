@@ -33,7 +33,7 @@ class Heard:
     def take(self) -> bytes:
         return b""
 
-    def finish(self, finish_reason: str, usage: Usage) -> bytes:
+    def finish(self, finish_reason: str, usage: Usage, ended_s: int) -> bytes:
         return b""
 
 
@@ -104,7 +104,9 @@ def test_an_aborted_answer_is_a_death() -> None:
 
 
 def test_stop_after_calls_means_tool_calls() -> None:
-    reader, _ = read(chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]}, "stop"))
+    reader, _ = read(
+        chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]}, "stop")
+    )
 
     assert reader.ended_well()
     assert reader.finish_reason == "tool_calls"
@@ -133,7 +135,9 @@ def test_counts_of_llama_server_stand_in_for_a_usage_that_never_came() -> None:
 
 
 def test_without_any_count_the_deltas_are_counted() -> None:
-    reader, _ = read(chunk({"reasoning_content": "a"}), chunk({"reasoning_content": "b"}), chunk({"content": "c"}))
+    reader, _ = read(
+        chunk({"reasoning_content": "a"}), chunk({"reasoning_content": "b"}), chunk({"content": "c"})
+    )
 
     assert reader.usage() == Usage(completion_tokens=3, reasoning_tokens=2)
 
@@ -153,7 +157,9 @@ def test_the_engines_own_reasoning_count_is_preferred(usage: dict[str, Any]) -> 
 
 def test_counts_that_contradict_each_other_are_brought_in_line() -> None:
     usage = {"prompt_tokens": -3, "completion_tokens": 2, "reasoning_tokens": 9}
-    reader, _ = read(chunk({"content": "c"}, "stop", usage={**usage, "prompt_tokens_details": {"cached_tokens": 8}}))
+    reader, _ = read(
+        chunk({"content": "c"}, "stop", usage={**usage, "prompt_tokens_details": {"cached_tokens": 8}})
+    )
 
     assert reader.usage() == Usage(completion_tokens=2, reasoning_tokens=2, measured=True)
 
@@ -208,6 +214,38 @@ def test_what_follows_done_is_ignored() -> None:
 
 
 def test_one_chunk_of_reasoning_in_a_stream_counts_as_one_token() -> None:
-    reader, _ = read(chunk({"reasoning_content": "a long thought"}), chunk({"content": "b"}), chunk({"content": "c"}))
+    reader, _ = read(
+        chunk({"reasoning_content": "a long thought"}), chunk({"content": "b"}), chunk({"content": "c"})
+    )
 
     assert reader.usage() == Usage(completion_tokens=3, reasoning_tokens=1)
+
+
+@pytest.mark.parametrize("ending", [b"\r\n", b"\r"])
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_lines_may_end_in_crlf_or_cr(ending: bytes, size: int) -> None:
+    stream = (
+        chunk({"reasoning_content": "r"})
+        + b"".join(chunk({"content": text}) for text in "abcd")
+        + chunk({"content": ""}, "stop", usage={"prompt_tokens": 3, "completion_tokens": 5})
+        + DONE
+    ).replace(b"\n", ending)
+    reader, heard = read(*(stream[start : start + size] for start in range(0, len(stream), size)))
+
+    assert heard.said == [("reasoning", "r"), *(("content", text) for text in "abcd")]
+    assert reader.ended_well()
+    assert (reader.usage().prompt_tokens, reader.usage().completion_tokens) == (3, 5)
+    # A CR at the very end may be half of a CRLF; nobody needs to wait for the rest.
+    assert reader.done == (ending == b"\r\n")
+
+
+def test_lines_may_begin_to_end_in_crlf_in_mid_stream() -> None:
+    alike = b"".join(chunk({"content": text}) for text in "abcd")
+    for cut in range(len(alike)):
+        _, heard = read(alike[:cut], alike[cut:] + chunk({"content": "e"}).replace(b"\n", b"\r\n"), alike)
+        assert heard.said == [("content", text) for text in "abcdeabcd"]
+
+
+def test_an_endless_event_with_carriage_returns_is_refused() -> None:
+    with pytest.raises(EngineProtocolError, match="more than"):
+        read(b": comment\r\n", *[b"data: " + b"x" * 2_000_000 + b"\r\n"] * 3)

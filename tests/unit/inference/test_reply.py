@@ -14,6 +14,9 @@ PREFIX = (
 )
 
 
+ENDED_S = 1789239500
+
+
 def events(data: bytes) -> list[str]:
     parts = data.decode().split("\n\n")
     assert parts.pop() == ""
@@ -47,11 +50,12 @@ def test_the_last_chunk_alone_has_reason_and_usage() -> None:
     writer = StreamWriter(HEAD, 0, tool_stream=False)
     writer.content("4")
     first = events(writer.take())
-    last = events(writer.finish("stop", USAGE))
+    last = events(writer.finish("stop", USAGE, ENDED_S))
 
     assert "finish_reason" not in first[0] and "usage" not in first[0]
     assert last == [
-        PREFIX + '"finish_reason":"stop","delta":{"role":"assistant","content":""}}],"usage":{"prompt_tokens":13,'
+        PREFIX
+        + '"finish_reason":"stop","delta":{"role":"assistant","content":""}}],"usage":{"prompt_tokens":13,'
         '"completion_tokens":9,"total_tokens":22,"prompt_tokens_details":{"cached_tokens":2},'
         '"completion_tokens_details":{"reasoning_tokens":5}}}',
         "[DONE]",
@@ -70,7 +74,7 @@ def test_line_separators_are_never_raw() -> None:
     writer = StreamWriter(HEAD, 0, tool_stream=False)
     writer.content("a\u2028b\u2029c\u0085d\x0b\x1ee")
     writer.tool_call(0, "f", '"\u2028"')
-    data = writer.finish("stop", USAGE).decode()
+    data = writer.finish("stop", USAGE, ENDED_S).decode()
 
     assert [line for line in data.split("\n") if line] == [line for line in data.splitlines() if line]
     assert deltas(data.encode())[0]["content"] == "a\u2028b\u2029c\u0085d\x0b\x1ee"
@@ -97,7 +101,7 @@ def test_a_call_goes_out_whole_when_the_next_begins() -> None:
         }
     ]
 
-    last = deltas(writer.finish("tool_calls", USAGE))
+    last = deltas(writer.finish("tool_calls", USAGE, ENDED_S))
 
     assert last[0]["tool_calls"][0] == {
         "index": 1,
@@ -115,13 +119,15 @@ def test_tool_stream_repeats_id_type_and_name_on_every_fragment() -> None:
     calls = [delta["tool_calls"][0] for delta in deltas(writer.take())]
 
     assert [call["function"]["arguments"] for call in calls] == ["", '{"a":', "1}"]
-    assert {(call["id"], call["type"], call["function"]["name"]) for call in calls} == {("call_7", "function", "f")}
+    assert {(call["id"], call["type"], call["function"]["name"]) for call in calls} == {
+        ("call_7", "function", "f")
+    }
 
 
 def test_tool_stream_of_a_call_without_arguments_ends_as_an_empty_object() -> None:
     writer = StreamWriter(HEAD, 7, tool_stream=True)
     writer.tool_call(0, "f", "")
-    data = writer.take() + writer.finish("tool_calls", USAGE)
+    data = writer.take() + writer.finish("tool_calls", USAGE, ENDED_S)
     fragments = [call["function"]["arguments"] for d in deltas(data) for call in d.get("tool_calls", ())]
 
     assert "".join(fragments) == "{}"
@@ -136,13 +142,13 @@ def test_a_body_byte_for_byte() -> None:
     writer.tool_call(1, "targets", "")
 
     assert writer.take() == b""
-    assert writer.finish("tool_calls", USAGE).decode() == (
+    assert writer.finish("tool_calls", USAGE, ENDED_S).decode() == (
         '{"choices":[{"finish_reason":"tool_calls","index":0,"message":{"content":"我先读取",'
         '"reasoning_content":"想","role":"assistant","tool_calls":['
         '{"function":{"arguments":"{\\"resource\\": \\"quote\\"}","name":"read"},"id":"call_-394","index":0,'
         '"type":"function"},'
         '{"function":{"arguments":"{}","name":"targets"},"id":"call_-393","index":1,"type":"function"}]}}],'
-        '"created":1789239492,"id":"20260913025810940aeb8d5ddb4064","model":"glm-5.2","object":"chat.completion",'
+        '"created":1789239500,"id":"20260913025810940aeb8d5ddb4064","model":"glm-5.2","object":"chat.completion",'
         '"request_id":"mine","usage":{"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":5},'
         '"prompt_tokens":13,"prompt_tokens_details":{"cached_tokens":2},"total_tokens":22}}'
     )
@@ -151,16 +157,39 @@ def test_a_body_byte_for_byte() -> None:
 def test_a_body_without_reasoning_has_no_such_key() -> None:
     writer = BodyWriter(HEAD, 0)
 
-    assert json.loads(writer.finish("stop", USAGE))["choices"][0]["message"] == {"content": "", "role": "assistant"}
+    assert json.loads(writer.finish("stop", USAGE, ENDED_S))["choices"][0]["message"] == {
+        "content": "",
+        "role": "assistant",
+    }
 
 
 def test_usage_details_are_left_out_for_models_without_them() -> None:
     head = ReplyHead("i", "i", 1, "glm-4-flash", shows_cached_tokens=False, shows_reasoning_tokens=False)
 
-    body = json.loads(BodyWriter(head, 0).finish("stop", USAGE))
+    body = json.loads(BodyWriter(head, 0).finish("stop", USAGE, ENDED_S))
 
     assert body["usage"] == {"prompt_tokens": 13, "completion_tokens": 9, "total_tokens": 22}
 
 
 def test_a_stream_ends_with_done() -> None:
-    assert StreamWriter(HEAD, 0, tool_stream=False).finish("stop", USAGE).endswith(DONE)
+    assert StreamWriter(HEAD, 0, tool_stream=False).finish("stop", USAGE, ENDED_S).endswith(DONE)
+
+
+def test_a_call_that_broke_off_is_not_delivered() -> None:
+    writer = StreamWriter(HEAD, 0, tool_stream=False)
+    writer.tool_call(0, "f", "{}")
+    writer.tool_call(1, "get_weather", '{"city": "Bei')
+    data = writer.take() + writer.finish("network_error", USAGE, ENDED_S)
+
+    assert [call["function"]["name"] for d in deltas(data) for call in d.get("tool_calls", ())] == ["f"]
+
+
+def test_a_name_that_comes_late_is_kept() -> None:
+    stream, body = StreamWriter(HEAD, 0, tool_stream=False), BodyWriter(HEAD, 0)
+    for writer in (stream, body):
+        writer.tool_call(0, None, "")
+        writer.tool_call(0, "f", "{}")
+
+    assert deltas(stream.finish("tool_calls", USAGE, ENDED_S))[0]["tool_calls"][0]["function"]["name"] == "f"
+    answer = json.loads(body.finish("tool_calls", USAGE, ENDED_S))
+    assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "f"

@@ -201,6 +201,8 @@ MISTAKES = [
     ("[server]\nport = true", "FILE: server.port must be a whole number"),
     ("[server]\nport = -1", "FILE: server.port must be a whole number, 0 or more"),
     ("[server]\nport = 65536", "FILE: server.port must be a whole number, 65535 or less"),
+    ("[server]\ndrain_s = -1", "FILE: server.drain_s must be a whole number, 0 or more"),
+    ("[server]\ndrain_s = 61", "FILE: server.drain_s must be a whole number, 60 or less"),
     ("[server]\nhost = ''", "FILE: server.host must not be empty"),
     ("[server]\nhost = 1", "FILE: server.host must be text"),
     ("[server]\nlog_format = 'xml'", "FILE: server.log_format must be one of auto, text, json"),
@@ -254,6 +256,22 @@ MISTAKES = [
     (
         "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'a.example/v4'",
         'FILE: [[engines]] "a": base_url must be a URL that begins with http:// or https://',
+    ),
+    (
+        "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'http://a.example:65536/v4'",
+        'FILE: [[engines]] "a": base_url has a host or a port that cannot be',
+    ),
+    (
+        "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'http://[::1/v4'",
+        'FILE: [[engines]] "a": base_url has a host or a port that cannot be',
+    ),
+    (
+        "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'http://a.example:0/v4'",
+        'FILE: [[engines]] "a": base_url must have a port from 1 to 65535',
+    ),
+    (
+        "[downloads]\nmodelscope_endpoint = 'https://mirror.example:x'",
+        "FILE: downloads.modelscope_endpoint has a host or a port that cannot be",
     ),
     (
         "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'https://me:pass@a.example/v4'",
@@ -323,6 +341,7 @@ def test_no_complaint_quotes_a_secret(tmp_path: Path) -> None:
         "[downloads]\nhf_token = ['hunter2']",
         "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'http://u:hunter2@h'\napi_key = 'hunter2'",
         "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'hunter2'\napi_key = { key = 'hunter2' }",
+        "[[engines]]\nname = 'a'\nkind = 'glm'\nbase_url = 'http://me:hunter2'",
     ]
     for text in texts:
         assert "hunter2" not in complaint(text, tmp_path)

@@ -2,6 +2,6 @@
 
 from openbigmodel.engines.endpoint import EngineUnavailable
 from openbigmodel.engines.llamacpp.spec import EngineTimings, LlamaCppSpec
-from openbigmodel.engines.llamacpp.supervisor import EngineState, LlamaCppEngine
+from openbigmodel.engines.llamacpp.supervisor import EngineState, Supervisor
 
-__all__ = ["EngineState", "EngineTimings", "EngineUnavailable", "LlamaCppEngine", "LlamaCppSpec"]
+__all__ = ["EngineState", "EngineTimings", "EngineUnavailable", "LlamaCppSpec", "Supervisor"]

@@ -36,9 +36,10 @@ class ModelFacts:
     """What to load: the first part, if there are several."""
     header: GgufHeader
     file_bytes: int
-    """Of all parts, and of the image part."""
+    """Of all parts."""
     parameters: int
     warnings: tuple[str, ...]
+    """What is odd about the model although it may work: sentences for the operator."""
 
 
 class Preflight:
@@ -50,16 +51,11 @@ class Preflight:
         self._stamp: list[tuple[int, int]] | None = None
         self._facts: ModelFacts | None = None
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is odd about the model although it may work."""
-        return () if self._facts is None else self._facts.warnings
-
     async def run(self) -> ModelFacts:
         """Raises ModelUnusable."""
         # Reading a large vocabulary takes tenths of a second.
         facts = await asyncio.to_thread(self._inspect)
-        available = self._machine.memory_available() if self._spec.check_memory else None
+        available = self._machine.memory_available()
         needed = memory_needed(facts, self._spec)
         if available is not None and needed > available:
             raise ModelUnusable(_too_large(facts, self._spec, needed, available))
@@ -70,10 +66,9 @@ class Preflight:
             parts = split_parts(self._spec.path)
             if self._spec.chat_template is not None:
                 self._spec.chat_template.stat()
-            companions = [] if self._spec.mmproj is None else [self._spec.mmproj]
-            stamp = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (*parts, *companions)]
+            stamp = [(part.stat().st_size, part.stat().st_mtime_ns) for part in parts]
             if self._facts is None or stamp != self._stamp:
-                self._facts = read_facts(parts, companions)
+                self._facts = read_facts(parts)
                 self._stamp = stamp
         except FileNotFoundError as error:
             raise ModelUnusable(_missing(self._spec.path, Path(str(error.filename)))) from error
@@ -84,23 +79,21 @@ class Preflight:
         return self._facts
 
 
-def read_facts(parts: list[Path], companions: list[Path]) -> ModelFacts:
-    """Read the headers of all parts; `companions` only add to the size. Raises GgufError or OSError."""
+def read_facts(parts: list[Path]) -> ModelFacts:
+    """Read the headers of all parts. Raises GgufError or OSError."""
     headers = [read_header(part) for part in parts]
     first = headers[0]
     if not first.architecture:
         raise GgufError("It names no architecture: perhaps it is not a model but an adapter or a vocabulary.")
     if first.architecture == "clip":
-        raise GgufError(
-            "It is the image part of a model. Give the language model as model and this one as mmproj."
-        )
+        raise GgufError("It is the image part of a model: name the file of the language model instead.")
     warnings = []
     if first.architecture not in GLM_ARCHITECTURES:
         warnings.append(f'Architecture "{first.architecture}" is not one of GLM\'s; it is loaded untested.')
     return ModelFacts(
         path=parts[0],
         header=first,
-        file_bytes=sum(file.stat().st_size for file in (*parts, *companions)),
+        file_bytes=sum(part.stat().st_size for part in parts),
         parameters=sum(header.parameters for header in headers),
         warnings=tuple(warnings),
     )
@@ -118,9 +111,8 @@ def memory_needed(facts: ModelFacts, spec: LlamaCppSpec) -> int:
 
 
 def pool_tokens(facts: ModelFacts, spec: LlamaCppSpec) -> int:
-    """Tokens that the key-value cache is made for: never more than all slots can use."""
-    useful = context_per_request(facts, spec) * spec.slots
-    return useful if spec.pool_tokens is None else min(spec.pool_tokens, useful)
+    """Tokens that the key-value cache is made for: what all slots together can use."""
+    return context_per_request(facts, spec) * spec.slots
 
 
 def _missing(model: Path, file: Path) -> str:

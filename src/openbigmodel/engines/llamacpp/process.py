@@ -86,7 +86,8 @@ class WorkerProcess:
             line = await asyncio.wait_for(self._process.stdout.readline(), timeout_s)
         except TimeoutError:
             raise EngineUnavailable(
-                f"The model did not load within {timeout_s:.0f} s. If it only needs longer, raise load_timeout_s.",
+                f"The model did not load within {timeout_s:.0f} s. From a faster disk, or in a smaller quantisation, "
+                "it loads sooner.",
                 self.stderr_tail,
             ) from None
         except ValueError:

@@ -23,8 +23,6 @@ class LlamaCppSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Longest prompt and answer together, per request; the model's own training length caps it."""
     slots: int = 4
     """Requests generated side by side."""
-    pool_tokens: int | None = None
-    """Tokens that all slots hold together. None: as many as every slot could ever need."""
     threads: int | None = None
     """None: the cores this process may use, less one for the platform."""
     max_output: int = 4096
@@ -33,12 +31,6 @@ class LlamaCppSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens computed between two looks at whether the client left: small cancels fast, large prefills fast."""
     prompt_cache_mib: int = 256
     chat_template: Path | None = None
-    mmproj: Path | None = None
-    embeddings: bool = False
-    load_timeout_s: float | None = None
-    """None: by the size of the file."""
-    check_memory: bool = True
-    """Refuse a model that needs more memory than is available. Wrong where a GPU holds the weights."""
 
     def __post_init__(self) -> None:
         for name in ("context_tokens", "slots", "max_output", "batch_tokens"):
@@ -48,8 +40,6 @@ class LlamaCppSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("threads must be at least 1")
         if self.prompt_cache_mib < 0:
             raise ValueError("prompt_cache_mib must not be negative")
-        if self.pool_tokens is not None and self.pool_tokens < self.context_tokens:
-            raise ValueError("pool_tokens must not be smaller than context_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +62,9 @@ class EngineTimings:
     stop_grace_s: float = 2.0
     """Between SIGTERM and SIGKILL."""
 
-    def load_timeout_of(self, spec: LlamaCppSpec, file_bytes: int) -> float:
+    def load_timeout_s(self, file_bytes: int) -> float:
         """How long a load may take."""
-        return spec.load_timeout_s or self.load_s + self.load_s_per_gib * file_bytes / _GIB
+        return self.load_s + self.load_s_per_gib * file_bytes / _GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +78,13 @@ class WorkerTerms:
     threads: int
     context_tokens: int
     pool_tokens: int
+    """That all slots hold together."""
     parent: int
     """Process id of the supervisor."""
 
 
 def worker_config(spec: LlamaCppSpec, terms: WorkerTerms) -> dict[str, object]:
     """The line that the worker reads on stdin."""
-    # An embedding is computed in one batch; a longer text would be refused.
-    batch = terms.context_tokens if spec.embeddings else spec.batch_tokens
     settings: dict[str, object] = {
         "model.path": str(terms.model),
         "offline": True,
@@ -103,13 +92,12 @@ def worker_config(spec: LlamaCppSpec, terms: WorkerTerms) -> dict[str, object]:
         "n_parallel": spec.slots,
         "kv_unified": True,
         "kv_unified_per_slot": terms.context_tokens,
-        "n_batch": batch,
-        "n_ubatch": batch,
+        "n_batch": spec.batch_tokens,
+        "n_ubatch": spec.batch_tokens,
         "n_predict": spec.max_output,
         "cache_ram_mib": spec.prompt_cache_mib,
         "cpuparams.n_threads": terms.threads,
         "cpuparams_batch.n_threads": terms.threads,
-        "embedding": spec.embeddings,
         # Only errors: anything more talkative prints parts of prompts.
         "verbosity": 1,
         "hostnames": ["127.0.0.1"],
@@ -128,12 +116,9 @@ def worker_config(spec: LlamaCppSpec, terms: WorkerTerms) -> dict[str, object]:
         "sampling.top_p": 1.0,
         "sampling.min_p": 0.0,
     }
-    if spec.mmproj is not None:
-        settings["mmproj.path"] = str(spec.mmproj)
     return {
         "parent": terms.parent,
         "alias": terms.alias,
         "settings": settings,
         "chat_template": None if spec.chat_template is None else str(spec.chat_template),
-        "pooling": "mean" if spec.embeddings else None,
     }

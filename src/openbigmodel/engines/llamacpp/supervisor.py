@@ -17,7 +17,13 @@ from typing import Literal
 
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.llamacpp.machine import Machine
-from openbigmodel.engines.llamacpp.preflight import ModelUnusable, Preflight, context_per_request, pool_tokens
+from openbigmodel.engines.llamacpp.preflight import (
+    ModelFacts,
+    ModelUnusable,
+    Preflight,
+    context_per_request,
+    pool_tokens,
+)
 from openbigmodel.engines.llamacpp.process import WORKER_COMMAND, WorkerProcess, WorkerRefused, answers_health
 from openbigmodel.engines.llamacpp.spec import EngineTimings, LlamaCppSpec, WorkerTerms, worker_config
 
@@ -40,10 +46,11 @@ def _ignore_state(state: EngineState, reason: str) -> None:
     """Nobody is interested."""
 
 
-class LlamaCppEngine:
+class Supervisor:
     """One model, served by one supervised worker process at a time.
 
-    `on_state(state, reason)` hears every change of state on the event loop. Must be used on one event loop.
+    `on_state(state, reason)` hears every change of state on the event loop and, before a file is loaded for the
+    first time, what is odd about it. Must be used on one event loop.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class LlamaCppEngine:
         self._new_api_key = new_api_key
         self._on_state = on_state
         self._preflight = Preflight(spec, machine)
+        self._facts: ModelFacts | None = None
         self._task: asyncio.Task[None] | None = None
         self._failure = EngineUnavailable(f'Engine "{name}" is not running.')
         self._waiting: list[Callable[[Outcome], None]] = []
@@ -79,11 +87,6 @@ class LlamaCppEngine:
         self._pauses = 0
         self._retry_now = asyncio.Event()
         self._suspected = asyncio.Event()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the operator should know about the model file although it may well work."""
-        return self._preflight.warnings
 
     async def start(self) -> None:
         """Until ready. Raises EngineUnavailable; the engine then stays broken and is tried again until `stop`."""
@@ -110,7 +113,7 @@ class LlamaCppEngine:
             self._failure = EngineUnavailable(f'Engine "{self.name}" has been stopped.')
             self.endpoint = None
             self._enter("stopped")
-            self._settle(self._failure)
+            self._tell_waiting(self._failure)
             task.cancel()
         await asyncio.wait({task})
         self._task = None
@@ -148,6 +151,10 @@ class LlamaCppEngine:
     async def _serve_with_one_worker(self) -> None:
         """Start a worker and watch it. Always ends by raising: EngineUnavailable says why it is over."""
         facts = await self._preflight.run()
+        if facts is not self._facts:
+            self._facts = facts
+            for warning in facts.warnings:
+                self._on_state(self.state, warning)
         self.context_tokens = context_per_request(facts, self.spec)
         terms = WorkerTerms(
             model=facts.path,
@@ -161,12 +168,12 @@ class LlamaCppEngine:
         worker = await WorkerProcess.spawn(self._command, worker_config(self.spec, terms))
         self.pid = worker.pid
         try:
-            timeout_s = self._timings.load_timeout_of(self.spec, facts.file_bytes)
+            timeout_s = self._timings.load_timeout_s(facts.file_bytes)
             endpoint = await worker.ready(timeout_s, terms.api_key)
             self.endpoint = endpoint
             self._suspected.clear()
             self._enter("ready")
-            self._settle(endpoint)
+            self._tell_waiting(endpoint)
             await self._watch(worker, endpoint)
         except EngineUnavailable as failure:
             if self.state == "ready":
@@ -188,7 +195,7 @@ class LlamaCppEngine:
                     break
                 if await answers_health(endpoint, self._timings.health_timeout_s):
                     misses = 0
-                    self._settle(endpoint)
+                    self._tell_waiting(endpoint)
                 else:
                     misses += 1
             reason = f"hung: {misses} health checks went unanswered"
@@ -232,7 +239,7 @@ class LlamaCppEngine:
         self._pauses += 1
         self._retry_now.clear()
         self._enter("broken", failure.reason)
-        self._settle(failure)
+        self._tell_waiting(failure)
         try:
             await asyncio.wait_for(self._retry_now.wait(), pause_s)
         except TimeoutError:
@@ -248,8 +255,7 @@ class LlamaCppEngine:
             self.state = state
             self._on_state(state, reason)
 
-    def _settle(self, outcome: Outcome) -> None:
-        """Tell all who wait."""
+    def _tell_waiting(self, outcome: Outcome) -> None:
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             try:

@@ -32,7 +32,7 @@ _PR_SET_DUMPABLE = 4
 def main() -> int:
     """Load, report, serve until stdin ends. Returns the exit status."""
     answers = _private_stdout()
-    _settle_in()
+    _set_up_process()
     line = sys.stdin.buffer.readline(CONFIG_BYTES_MAX)
     if not line:
         return EXIT_OK  # the parent left before it had said anything
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def build_params(library: Any, config: dict[str, Any]) -> Any:
-    """The library's parameters. `settings` maps dotted names to plain values; the rest need a type JSON lacks.
+    """The library's parameters. `settings` maps dotted names to plain values; the rest is not plain.
 
     Raises AttributeError if the installed library does not know a setting, OSError if the template is unreadable.
     """
@@ -70,8 +70,6 @@ def build_params(library: Any, config: dict[str, Any]) -> Any:
     params.model_alias = {config["alias"]}
     if config.get("chat_template"):
         params.chat_template = Path(config["chat_template"]).read_text(encoding="utf-8")
-    if config.get("pooling"):
-        params.pooling_type = library.llama_pooling_type[f"LLAMA_POOLING_TYPE_{config['pooling'].upper()}"]
     return params
 
 
@@ -95,7 +93,7 @@ def _private_stdout() -> int:
     return answers
 
 
-def _settle_in() -> None:
+def _set_up_process() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Ctrl-C reaches the whole process group; when to stop is the platform's decision, which drains first.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

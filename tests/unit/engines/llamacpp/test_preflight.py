@@ -39,9 +39,9 @@ def test_context_is_capped_by_training(tmp_path: Path) -> None:
     facts = inspect(spec, machine(tmp_path))
     assert context_per_request(facts, spec) == 4096
     assert pool_tokens(facts, spec) == 3 * 4096
-    small = LlamaCppSpec(path=spec.path, context_tokens=2048, slots=3, pool_tokens=4000)
+    small = LlamaCppSpec(path=spec.path, context_tokens=2048, slots=3)
     assert context_per_request(facts, small) == 2048
-    assert pool_tokens(facts, small) == 4000
+    assert pool_tokens(facts, small) == 3 * 2048
 
 
 def test_context_of_a_model_that_does_not_tell(tmp_path: Path) -> None:
@@ -61,9 +61,8 @@ def test_context_of_a_model_that_does_not_tell(tmp_path: Path) -> None:
         ({"path": "b-00009-of-00002.gguf"}, "not a part"),
         ({"path": "page.gguf"}, "page.gguf cannot be loaded. This is not a GGUF file"),
         ({"path": "folder"}, "folder cannot be read: Is a directory"),
-        ({"path": "clip.gguf"}, "image part"),
+        ({"path": "clip.gguf"}, "image part of a model: name the file of the language model"),
         ({"path": "adapter.gguf"}, "no architecture"),
-        ({"path": "a.gguf", "mmproj": "none.mm"}, "There is no file .*none.mm"),
         ({"path": "a.gguf", "chat_template": "none.jinja"}, "There is no file .*none.jinja"),
     ],
 )
@@ -81,10 +80,8 @@ def test_unusable_models_are_explained(tmp_path: Path, change: dict[str, str], w
 
 def test_an_unknown_architecture_is_only_a_warning(tmp_path: Path) -> None:
     pairs = {**GLM4, "general.architecture": (STRING, "llama")}
-    preflight = Preflight(LlamaCppSpec(path=write_gguf(tmp_path / "a.gguf", pairs)), machine(tmp_path))
-    assert list(preflight.warnings) == []
-    asyncio.run(preflight.run())
-    assert "llama" in preflight.warnings[0]
+    facts = inspect(LlamaCppSpec(path=write_gguf(tmp_path / "a.gguf", pairs)), machine(tmp_path))
+    assert ['"llama"' in warning for warning in facts.warnings] == [True]
 
 
 def test_all_parts_count(tmp_path: Path) -> None:
@@ -97,16 +94,12 @@ def test_all_parts_count(tmp_path: Path) -> None:
     assert facts.parameters == 2048
 
 
-def test_memory_counts_weights_cache_and_image_part(tmp_path: Path) -> None:
+def test_memory_counts_weights_and_cache(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "a.gguf")
     spec = LlamaCppSpec(path=path, slots=2)
     facts = inspect(spec, machine(tmp_path))
     cache = 2 * 4096 * 5 * 2 * 128 * 2
     assert cache < memory_needed(facts, spec) < cache + (65 << 20)
-    mmproj = tmp_path / "mm"
-    mmproj.write_bytes(bytes(1 << 20))
-    with_image = inspect(LlamaCppSpec(path=path, mmproj=mmproj), machine(tmp_path))
-    assert with_image.file_bytes == facts.file_bytes + (1 << 20)
 
 
 def big_model(path: Path, size: int) -> Path:
@@ -138,11 +131,6 @@ def test_nothing_would_fit(tmp_path: Path) -> None:
     spec = LlamaCppSpec(path=write_gguf(tmp_path / "a.gguf"))
     with pytest.raises(ModelUnusable, match="another machine"):
         inspect(spec, machine(tmp_path, 1 << 20))
-
-
-def test_the_check_of_memory_can_be_switched_off(tmp_path: Path) -> None:
-    spec = LlamaCppSpec(path=write_gguf(tmp_path / "a.gguf"), check_memory=False)
-    inspect(spec, machine(tmp_path, 1 << 20))
 
 
 def test_unknown_memory_refuses_nothing(tmp_path: Path) -> None:

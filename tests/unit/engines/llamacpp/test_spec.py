@@ -27,7 +27,6 @@ def config(spec: LlamaCppSpec) -> dict[str, Any]:
         {"batch_tokens": 0},
         {"threads": 0},
         {"prompt_cache_mib": -1},
-        {"pool_tokens": 100},
     ],
 )
 def test_senseless_specs_are_refused(wrong: dict[str, int]) -> None:
@@ -64,26 +63,13 @@ def test_harmful_defaults_of_the_library_are_overridden() -> None:
     )
 
 
-def test_a_chat_model_has_no_extras() -> None:
+def test_what_is_no_parameter_of_the_library() -> None:
     told = config(LlamaCppSpec(path=MODEL))
-    assert (told["alias"], told["parent"], told["chat_template"], told["pooling"]) == ("glm", 7, None, None)
-    assert "mmproj.path" not in told["settings"]
-
-
-def test_extras() -> None:
-    told = config(LlamaCppSpec(path=MODEL, mmproj=Path("/m/mm.gguf"), chat_template=Path("/m/t.jinja")))
-    assert told["settings"]["mmproj.path"] == "/m/mm.gguf"
-    assert told["chat_template"] == "/m/t.jinja"
-
-
-def test_an_embedding_is_computed_in_one_batch() -> None:
-    told = config(LlamaCppSpec(path=MODEL, embeddings=True))
-    assert told["pooling"] == "mean"
-    assert told["settings"]["embedding"] is True
-    assert told["settings"]["n_batch"] == told["settings"]["n_ubatch"] == 4096
+    assert (told["alias"], told["parent"], told["chat_template"]) == ("glm", 7, None)
+    with_template = config(LlamaCppSpec(path=MODEL, chat_template=Path("/m/t.jinja")))
+    assert with_template["chat_template"] == "/m/t.jinja"
 
 
 def test_patience_grows_with_the_file() -> None:
     timings = EngineTimings(load_s=10, load_s_per_gib=5)
-    assert timings.load_timeout_of(LlamaCppSpec(path=MODEL), 2 << 30) == 20
-    assert timings.load_timeout_of(LlamaCppSpec(path=MODEL, load_timeout_s=3), 2 << 30) == 3
+    assert timings.load_timeout_s(2 << 30) == 20

@@ -14,8 +14,8 @@ from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.llamacpp import supervisor
 from openbigmodel.engines.llamacpp.machine import Machine
 from openbigmodel.engines.llamacpp.spec import EngineTimings, LlamaCppSpec
-from openbigmodel.engines.llamacpp.supervisor import EngineState, LlamaCppEngine
-from tests.unit.engines.gguf_file import write_gguf
+from openbigmodel.engines.llamacpp.supervisor import EngineState, Supervisor
+from tests.unit.engines.gguf_file import GLM4, STRING, write_gguf
 from tests.unit.engines.llamacpp.fake_worker import PYTHON
 
 QUICK = EngineTimings(
@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, folder: Path, *how: str, timings: EngineTimings = QUICK, **seams: Any) -> None:
         self.states: list[tuple[EngineState, str]] = []
         spec = LlamaCppSpec(path=write_gguf(folder / "a.gguf"), slots=1)
-        self.engine = LlamaCppEngine(
+        self.engine = Supervisor(
             "glm",
             spec,
             timings=timings,
@@ -45,7 +45,7 @@ class Bench:
             **seams,
         )
 
-    def run(self, test: Callable[[LlamaCppEngine], Awaitable[None]]) -> None:
+    def run(self, test: Callable[[Supervisor], Awaitable[None]]) -> None:
         async def main() -> None:
             try:
                 await asyncio.wait_for(test(self.engine), 20)
@@ -65,13 +65,13 @@ def flaky(folder: Path, steps: str) -> tuple[str, str]:
     return "flaky", str(folder / "steps")
 
 
-async def outcome(engine: LlamaCppEngine, failed: Endpoint | None = None) -> Endpoint | EngineUnavailable:
+async def outcome(engine: Supervisor, failed: Endpoint | None = None) -> Endpoint | EngineUnavailable:
     known: asyncio.Future[Endpoint | EngineUnavailable] = asyncio.get_running_loop().create_future()
     engine.when_ready(known.set_result, failed)
     return await known
 
 
-def endpoint_and_pid(engine: LlamaCppEngine) -> tuple[Endpoint | None, int | None]:
+def endpoint_and_pid(engine: Supervisor) -> tuple[Endpoint | None, int | None]:
     return engine.endpoint, engine.pid
 
 
@@ -83,7 +83,7 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_start_and_stop(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "well", new_api_key=lambda: "key")
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         assert engine.state == "stopped"
         await engine.start()
         assert engine.endpoint is not None
@@ -103,7 +103,7 @@ def test_start_and_stop(tmp_path: Path) -> None:
 
 
 def test_callers_wait_for_the_first_worker(tmp_path: Path) -> None:
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         assert isinstance(await outcome(engine), EngineUnavailable)
         start = asyncio.create_task(engine.start())
         await asyncio.sleep(0)
@@ -117,7 +117,7 @@ def test_callers_wait_for_the_first_worker(tmp_path: Path) -> None:
 def test_a_killed_worker_is_replaced_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "well")
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         first = engine.endpoint
         assert engine.pid is not None
@@ -134,7 +134,7 @@ def test_a_killed_worker_is_replaced_at_once(tmp_path: Path) -> None:
 def test_a_suspicion_that_proves_wrong(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "well", timings=replace(QUICK, health_every_s=30))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         first = engine.endpoint
         assert await outcome(engine, failed=first) == first
@@ -148,7 +148,7 @@ def test_a_suspicion_that_proves_wrong(tmp_path: Path) -> None:
 def test_a_worker_that_no_longer_listens_is_replaced(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *flaky(tmp_path, "closed well"))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         await until(lambda: "restarting" in bench.path)
         await engine.start()
@@ -161,7 +161,7 @@ def test_a_worker_that_no_longer_listens_is_replaced(tmp_path: Path) -> None:
 def test_a_hung_worker_is_killed_and_replaced(tmp_path: Path, how: str) -> None:
     bench = Bench(tmp_path, *flaky(tmp_path, f"{how} well"))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         await until(lambda: "restarting" in bench.path)
         await engine.start()
@@ -173,7 +173,7 @@ def test_a_hung_worker_is_killed_and_replaced(tmp_path: Path, how: str) -> None:
 def test_one_missed_health_check_is_forgiven(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "well", timings=replace(QUICK, health_timeout_s=0.2))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         assert engine.pid is not None
         os.kill(engine.pid, signal.SIGSTOP)
@@ -188,7 +188,7 @@ def test_one_missed_health_check_is_forgiven(tmp_path: Path) -> None:
 def test_three_crashes_break_it_and_the_log_tells_why(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "crash")
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         await until(lambda: engine.state == "broken")
         error = await outcome(engine)
@@ -204,7 +204,7 @@ def test_three_crashes_break_it_and_the_log_tells_why(tmp_path: Path) -> None:
 def test_three_crashes_while_loading(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "exit")
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         with pytest.raises(EngineUnavailable, match="exit status 7") as caught:
             await engine.start()
         assert "fake worker, exit" in caught.value.detail
@@ -216,7 +216,7 @@ def test_three_crashes_while_loading(tmp_path: Path) -> None:
 def test_a_refusal_is_not_tried_three_times(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *flaky(tmp_path, "refuse well"))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         with pytest.raises(EngineUnavailable, match="No such thing"):
             await engine.start()
 
@@ -226,7 +226,7 @@ def test_a_refusal_is_not_tried_three_times(tmp_path: Path) -> None:
 def test_a_missing_model_is_told_before_a_worker_starts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "well")
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         engine.spec.path.unlink()
         with pytest.raises(EngineUnavailable, match="There is no file"):
             await engine.start()
@@ -241,7 +241,7 @@ def test_crashes_long_ago_do_not_count(tmp_path: Path) -> None:
         tmp_path, *flaky(tmp_path, "crash crash crash crash well"), now_s=lambda: float(next(clock))
     )
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         await until(lambda: bench.path.count("ready") == 5)
 
@@ -253,7 +253,7 @@ def test_a_broken_engine_is_tried_again_after_a_pause(tmp_path: Path) -> None:
     timings = replace(QUICK, cooldown_s=0.05)
     bench = Bench(tmp_path, *flaky(tmp_path, "refuse refuse refuse well"), timings=timings)
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         with pytest.raises(EngineUnavailable):
             await engine.start()
         # While it is tried, callers get their answer at once.
@@ -267,7 +267,7 @@ def test_a_broken_engine_is_tried_again_after_a_pause(tmp_path: Path) -> None:
 def test_start_tries_a_broken_engine_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *flaky(tmp_path, "exit exit exit well"))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         with pytest.raises(EngineUnavailable):
             await engine.start()
         await engine.start()
@@ -279,7 +279,7 @@ def test_start_tries_a_broken_engine_at_once(tmp_path: Path) -> None:
 def test_stop_while_loading_ends_the_worker_and_those_who_wait(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "silent")
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         start = asyncio.create_task(engine.start())
         await until(lambda: engine.pid is not None)
         pid = engine.pid
@@ -299,7 +299,7 @@ def test_stop_while_loading_ends_the_worker_and_those_who_wait(tmp_path: Path) -
 def test_stop_during_the_pause_between_restarts(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "crash", timings=replace(QUICK, backoff_s=30))
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         await engine.start()
         await until(lambda: bench.path.count("restarting") == 2)
         await engine.stop()
@@ -310,7 +310,7 @@ def test_stop_during_the_pause_between_restarts(tmp_path: Path) -> None:
 def test_too_many_callers_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "WAITING_MAX", 2)
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         start = asyncio.create_task(engine.start())
         await asyncio.sleep(0)
         second = asyncio.create_task(outcome(engine))
@@ -328,7 +328,7 @@ def test_one_callers_mistake_does_not_harm_the_others(tmp_path: Path) -> None:
     def mistaken(known: Endpoint | EngineUnavailable) -> None:
         raise ZeroDivisionError
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         reported: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
         start = asyncio.create_task(engine.start())
@@ -345,17 +345,30 @@ def test_a_mistake_in_the_supervisor_is_reported_as_broken(tmp_path: Path) -> No
     def no_key() -> str:
         raise ZeroDivisionError
 
-    async def test(engine: LlamaCppEngine) -> None:
+    async def test(engine: Supervisor) -> None:
         with pytest.raises(EngineUnavailable, match="ZeroDivisionError"):
             await engine.start()
 
     Bench(tmp_path, "well", new_api_key=no_key).run(test)
 
 
-def test_what_is_odd_about_the_model(tmp_path: Path) -> None:
-    async def test(engine: LlamaCppEngine) -> None:
+def test_what_is_odd_about_the_model_is_told_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "well")
+    write_gguf(tmp_path / "a.gguf", {**GLM4, "general.architecture": (STRING, "llama")})
+
+    async def test(engine: Supervisor) -> None:
         await engine.start()
-        assert engine.warnings == ()
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        await until(lambda: bench.path.count("ready") == 2)
+        assert [state for state, reason in bench.states if "llama" in reason] == ["starting"]
+
+    bench.run(test)
+
+
+def test_the_context_is_what_the_model_was_trained_for(tmp_path: Path) -> None:
+    async def test(engine: Supervisor) -> None:
+        await engine.start()
         assert engine.context_tokens == 4096
 
     Bench(tmp_path, "well").run(test)

@@ -44,13 +44,12 @@ def library(folder: Path, code: str) -> Path:
 
 
 def test_the_library_knows_every_setting() -> None:
-    params = worker.build_params(xllamacpp, config(embeddings=True))
+    params = worker.build_params(xllamacpp, config())
     assert params.model.path == str(MODEL)
     assert params.model_alias == {"glm"}
     assert params.cpuparams_batch.n_threads == 3
     assert params.kv_unified_per_slot == 64
     assert params.sampling.min_p == 0
-    assert params.pooling_type == xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
 
 
 def test_a_template_replaces_the_models(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 -- No foreign keys: a row is evidence of work done, and must not be refused for the sake of another table.
 CREATE TABLE usage (
     id                 INTEGER PRIMARY KEY,
-    request_id         TEXT    NOT NULL,
+    log_id             TEXT    NOT NULL,  -- the platform's own, as in x-log-id and the request log
+    request_id         TEXT    NOT NULL,  -- the caller's, or the same
     account_id         TEXT    NOT NULL,
     api_key_id         TEXT    NOT NULL,
     model              TEXT    NOT NULL,
