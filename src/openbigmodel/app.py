@@ -126,7 +126,7 @@ def _allow_many_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _settle_garbage_collection() -> None:
+def _calm_garbage_collection() -> None:
     """Look for reference cycles seldom, and not among what was built at the start, which stays for good.
 
     Requests leave no cycles; with Python's own settings the search was 4 % of a request's price.
@@ -142,7 +142,7 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
     listener = listening_socket(server_settings.host, server_settings.port)
     with contextlib.closing(listener), DataFolder.open(settings.data) as folder:
         platform = await build(settings, folder, terminal)
-        _settle_garbage_collection()
+        _calm_garbage_collection()
         try:
             terminal.announce(_base_url(settings, listener.getsockname()[1]), platform.first_key)
             config = uvicorn_config(

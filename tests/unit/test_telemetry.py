@@ -171,13 +171,13 @@ class Held(io.StringIO):
         super().__init__()
         self.reader = threading.Event()
         self.entered = threading.Event()
-        self.errors: list[Exception] = []
+        self.failures: list[Exception] = []
 
     def write(self, text: str) -> int:
         self.entered.set()
         assert self.reader.wait(10)
-        if self.errors:
-            raise self.errors.pop()
+        if self.failures:
+            raise self.failures.pop()
         return super().write(text)
 
 
@@ -219,7 +219,7 @@ def test_a_stream_in_the_background_refuses_what_nobody_reads(monkeypatch: pytes
 @pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
 def test_a_stream_in_the_background_outlives_an_error(error: Exception) -> None:
     stream = Held()
-    stream.errors.append(error)
+    stream.failures.append(error)
     stream.reader.set()
     background = BackgroundStream(stream)
     background.write("lost")
