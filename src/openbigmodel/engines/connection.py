@@ -145,7 +145,7 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
             call.consumer.engine_failed("a fault in the platform")
             return
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"not HTTP: {error}")
             self.transport.abort()
             return

@@ -1,6 +1,7 @@
 """The built-in engine as the pipeline sees it: its worker's connection pool, and patience while it restarts."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
@@ -15,21 +16,15 @@ _LAST_PAUSE_S = 600.0
 
 
 class EmbeddedCall:
-    """A call that waits for a worker, and for the next one if that worker is gone before it has said a word.
+    """A call that waits for a slot and a worker, and for the next worker if that one dies before it says a word.
 
     Asking twice is safe: nothing of the first attempt was seen, and a dead worker goes on with nothing.
     """
 
-    __slots__ = (
-        "_body",
-        "_call",
-        "_cancelled",
-        "_consumer",
-        "_endpoint",
-        "_engine",
-        "_heard",
-        "_path",
-        "_paused",
+    __slots__ = tuple(
+        """
+        _body _call _consumer _endpoint _engine _heard _path _paused _retried cancelled has_slot
+        """.split()
     )
 
     def __init__(self, engine: "EmbeddedEngine", path: str, body: bytes, consumer: EngineConsumer) -> None:
@@ -41,20 +36,19 @@ class EmbeddedCall:
         self._endpoint: Endpoint | None = None
         self._heard = False
         self._paused = False
-        self._cancelled = False
+        self._retried = False
+        self.cancelled = False
+        self.has_slot = False
 
     def worker_known(self, outcome: Endpoint | EngineUnavailable) -> None:
         """There is a worker, or there will be none."""
-        if self._cancelled:
+        if self.cancelled:
             return
         if isinstance(outcome, EngineUnavailable):
-            self._consumer.engine_failed(str(outcome))
+            self._fail(str(outcome))
             return
-        retried = self._endpoint is not None
         self._endpoint = outcome
-        # On the second attempt a failure is passed on like everything else.
-        consumer = self._consumer if retried else self
-        self._call = self._engine.pool(outcome).post(self._path, self._body, consumer)
+        self._call = self._engine.pool(outcome).post(self._path, self._body, self)
         if self._paused:
             self._call.pause()
 
@@ -69,15 +63,22 @@ class EmbeddedCall:
 
     def engine_ended(self) -> None:
         """Pass on."""
+        self._call = None
+        self._engine.slot_free(self)
         self._consumer.engine_ended()
 
     def engine_failed(self, reason: str) -> None:
-        """Try the next worker, if nothing was heard of this one."""
+        """Try the next worker, once, if nothing was heard of this one."""
         self._call = None
-        if self._heard:
-            self._consumer.engine_failed(reason)
+        if self._heard or self._retried:
+            self._fail(reason)
         else:
+            self._retried = True
             self._engine.ask(self, failed=self._endpoint)
+
+    def _fail(self, reason: str) -> None:
+        self._engine.slot_free(self)
+        self._consumer.engine_failed(reason)
 
     def pause(self) -> None:
         """See EngineCall."""
@@ -92,12 +93,12 @@ class EmbeddedCall:
             self._call.resume()
 
     def cancel(self) -> None:
-        """See EngineCall."""
-        self._cancelled = True
-        # It may still stand in the supervisor's line, where a body of 10 MiB is better not kept.
+        """See EngineCall. A call that still stands in a line costs nothing from here on."""
+        self.cancelled = True
         self._body = b""
         if self._call is not None:
             self._call.cancel()
+        self._engine.slot_free(self)
 
 
 class EmbeddedEngine:
@@ -126,6 +127,9 @@ class EmbeddedEngine:
         self._supervisor: Supervisor | None = None
         self._pool: ConnectionPool | None = None
         self._endpoint: Endpoint | None = None
+        # The worker would take everything at once, and go on with what nobody waits for any more.
+        self._line: deque[EmbeddedCall] = deque()
+        self._busy_slots = 0
 
     @property
     def state(self) -> str:
@@ -182,11 +186,30 @@ class EmbeddedEngine:
         asyncio.get_running_loop().call_soon(self._supervisor.when_ready, call.worker_known, failed)
 
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EmbeddedCall:
-        """Send `body` now, or as soon as there is a worker. Raises EngineUnavailable during a download."""
+        """Send `body` as soon as a slot is free. Raises EngineUnavailable when waiting would be of no use."""
         if self._supervisor is None:
             raise EngineUnavailable(
                 f"Engine {self.name} has no model file yet: {self._failure or self.state}"
             )
+        if self._supervisor.state == "broken":
+            raise EngineUnavailable(f"Engine {self.name} is broken and will be tried again.")
         call = EmbeddedCall(self, path, body, consumer)
-        self.ask(call)
+        self._line.append(call)
+        self._fill_slots()
         return call
+
+    def slot_free(self, call: EmbeddedCall) -> None:
+        """A call is over; the next in line takes its slot, if it had one."""
+        if call.has_slot:
+            call.has_slot = False
+            self._busy_slots -= 1
+            self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        assert self._supervisor is not None
+        while self._line and self._busy_slots < self._supervisor.spec.slots:
+            call = self._line.popleft()
+            if not call.cancelled:
+                call.has_slot = True
+                self._busy_slots += 1
+                self.ask(call)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from openbigmodel.schemas.chat import ChatRequest, Message, ToolCall
+from openbigmodel.schemas.chat import ChatRequest, Message, ResponseFormat, ToolCall
 from openbigmodel.schemas.engine import EngineRequest
 
 # Tool kinds that the platform itself has to run; an engine knows only functions (api.md §3.4).
@@ -23,6 +23,7 @@ class Profile(msgspec.Struct, frozen=True):
     `thinking_always_said`: send `enable_thinking` also when the caller was silent.
     `keep_alive`: connections may be reused.
     `greedy_by_default`: a caller who names no temperature gets the most likely answer.
+    `compiles_schemas`: turns schemas and forced calls into grammars, some of which stop it for good.
     `speaks_glm`: bigmodel.cn itself or another Open BigModel, which takes GLM's own fields.
     `max_output_tokens`: the most that this engine may produce for one request.
     """
@@ -34,6 +35,7 @@ class Profile(msgspec.Struct, frozen=True):
     keep_alive: bool = True
     greedy_by_default: bool = False
     speaks_glm: bool = False
+    compiles_schemas: bool = False
     max_output_tokens: int | None = None
 
 
@@ -48,6 +50,7 @@ LLAMA_SERVER = Profile(
     counts_in_chunks=True,
     thinking_always_said=True,
     keep_alive=False,
+    compiles_schemas=True,
 )
 
 
@@ -70,6 +73,10 @@ class Generation(msgspec.Struct, frozen=True):
     top_p: float | None
 
 
+_COUNTING_KEYWORDS = frozenset(
+    ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+)
+_MAX_COUNTED = 1000
 _ENCODE = msgspec.json.Encoder().encode
 _INCLUDE_USAGE = {"include_usage": True}
 
@@ -107,9 +114,12 @@ def to_openai(
             # It runs the platform's tools (web_search, retrieval, mcp) itself.
             body.tools, body.tool_choice = request.tools, request.tool_choice
         else:
-            _add_tools(body, request)
+            _add_tools(body, request, profile)
     if request.response_format is not None and request.response_format.type != "text":
-        body.response_format = request.response_format
+        wanted = request.response_format
+        if profile.compiles_schemas and wanted.json_schema is not None:
+            wanted = ResponseFormat(type=wanted.type, json_schema=_tamed(wanted.json_schema))
+        body.response_format = wanted
     if profile.speaks_glm:
         _add_glm_fields(body, request, generation)
         return _ENCODE(body)
@@ -163,7 +173,7 @@ def _tool_call(call: ToolCall) -> dict[str, Any]:
     }
 
 
-def _add_tools(body: EngineRequest, request: ChatRequest) -> None:
+def _add_tools(body: EngineRequest, request: ChatRequest, profile: Profile) -> None:
     """Function tools and the choice among them.
 
     With "none" the tools are left out altogether: engines that are told "none" still render them into the
@@ -176,12 +186,33 @@ def _add_tools(body: EngineRequest, request: ChatRequest) -> None:
     tools = [_function_tool(tool) for tool in request.tools or () if tool.get("type") == ENGINE_TOOL_TYPE]
     if isinstance(choice, dict):
         wanted = choice.get("function", {}).get("name")
-        tools = [tool for tool in tools if tool["function"]["name"] == wanted] or tools
+        tools = [tool for tool in tools if tool["function"]["name"] == wanted]
     if not tools:
         return
-    body.tools = tools
+    body.tools = [_tamed(tool) for tool in tools] if profile.compiles_schemas else tools
+    if profile.compiles_schemas:
+        # It lets the model say anything before the call that it waits for, to the end of its tokens; so this is
+        # "auto" here, as it is on bigmodel.cn (api.md §14).
+        return
     if choice == "required" or isinstance(choice, dict):
         body.tool_choice = "required"
+
+
+def _tamed(schema: Any) -> Any:
+    """A schema without what makes a grammar explode: patterns, and bounds in the thousands.
+
+    `^(((a{0,99}){0,99}){0,99})$` alone keeps llama-server busy for minutes, deaf to everybody.
+    """
+    if isinstance(schema, list):
+        return [_tamed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _tamed(value)
+        for name, value in schema.items()
+        if not (name == "pattern" and isinstance(value, str))
+        and not (name in _COUNTING_KEYWORDS and isinstance(value, int) and value > _MAX_COUNTED)
+    }
 
 
 def _function_tool(tool: dict[str, Any]) -> dict[str, Any]:

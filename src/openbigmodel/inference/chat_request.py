@@ -18,6 +18,10 @@ MAX_MESSAGES = 10_000
 MAX_TOOLS = 128
 MAX_STOPS = 4
 MAX_JSON_DEPTH = 64
+# Of one tool or one response schema; the largest that real tools bring have some hundreds.
+MAX_SCHEMA_VALUES = 5_000
+MAX_SCHEMA_MEMBERS = 500
+MAX_ARGUMENT_VALUES = 100_000
 MAX_REQUEST_ID_CHARACTERS = 64
 MAX_USER_ID_CHARACTERS = 128
 
@@ -190,7 +194,7 @@ def _check_tool_call(field: str, call: ToolCall) -> None:
         raise ApiError("1213", field=f"{field}.function.name")
     arguments = function.arguments
     if isinstance(arguments, dict):
-        _check_depth(f"{field}.function.arguments", arguments)
+        _check_json(f"{field}.function.arguments", arguments, MAX_ARGUMENT_VALUES, MAX_ARGUMENT_VALUES)
     elif arguments:
         try:
             decoded = msgspec.json.decode(arguments)
@@ -203,7 +207,7 @@ def _check_tool_call(field: str, call: ToolCall) -> None:
                 "必须是JSON对象的字符串。",
                 "It must be the text of a JSON object.",
             )
-        _check_depth(f"{field}.function.arguments", decoded)
+        _check_json(f"{field}.function.arguments", decoded, MAX_ARGUMENT_VALUES, MAX_ARGUMENT_VALUES)
 
 
 def _check_tools(request: ChatRequest) -> None:
@@ -237,23 +241,38 @@ def _check_tools(request: ChatRequest) -> None:
             raise _illegal(
                 f"{field}.function.parameters", "必须是JSON Schema对象。", "It must be a JSON Schema object."
             )
-        _check_depth(field, tool)
+        _check_json(field, tool, MAX_SCHEMA_VALUES, MAX_SCHEMA_MEMBERS)
     if isinstance(request.tool_choice, dict):
         function = request.tool_choice.get("function")
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise ApiError("1213", field="tool_choice.function.name")
+        if function["name"] not in {
+            tool["function"]["name"] for tool in tools if tool.get("type") == "function"
+        }:
+            raise _illegal("tool_choice.function.name", "tools中没有该函数。", "No tool has this name.")
 
 
-def _check_depth(field: str, value: Any) -> None:
-    """Nesting is bounded before anything recursive, ours or an engine's, walks it. Big numbers would overflow."""
-    level = [value]
+def _check_json(field: str, value: Any, max_values: int, max_members: int) -> None:
+    """Bound what anything recursive or quadratic, ours or an engine's, walks next: depth, size, and big numbers.
+
+    An engine turns a schema into a grammar; ten thousand properties keep one busy for a minute and cost it a
+    gigabyte.
+    """
+    level, left = [value], max_values
     for _ in range(MAX_JSON_DEPTH):
         below: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
+            if isinstance(item, dict | list):
+                if len(item) > max_members:
+                    raise _illegal(
+                        field,
+                        f"单个对象或数组超过{max_members}项。",
+                        f"More than {max_members} members in one place.",
+                    )
+                left -= len(item)
+                if left < 0:
+                    raise _illegal(field, f"超过{max_values}个值。", f"More than {max_values} values.")
+                below.extend(item.values() if isinstance(item, dict) else item)
             elif isinstance(item, int) and not -_INT64_MAX <= item <= _INT64_MAX:
                 raise _illegal(field, "整数超出64位范围。", "An integer is beyond 64 bits.")
         if not below:
@@ -290,7 +309,7 @@ def _check_small_fields(request: ChatRequest) -> None:
         )
     wanted = request.response_format
     if wanted is not None and wanted.json_schema is not None:
-        _check_depth("response_format.json_schema", wanted.json_schema)
+        _check_json("response_format.json_schema", wanted.json_schema, MAX_SCHEMA_VALUES, MAX_SCHEMA_MEMBERS)
 
 
 def _thinking(request: ChatRequest, model: Model, surface: Surface) -> bool | None:

@@ -15,6 +15,8 @@ from openbigmodel.sse import EventParser, EventTooLarge
 
 _DECODE = msgspec.json.Decoder(EngineReply).decode
 _MAX_TOOL_CALLS = 128
+# No request uses a thousandth of it; beyond, counts would not fit into the tables and metrics they go to.
+_MAX_TOKENS = 1_000_000_000
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 # The first chunks of reasoning and of the answer often differ from the rest. A stream that is different each time
 # is not worth more attempts.
@@ -236,9 +238,9 @@ class EngineReader:
         else:
             completion, prompt, cached = self._deltas, 0, 0
         reasoning = self._reasoning_tokens(final, completion)
-        if not (0 <= cached <= prompt and 0 <= reasoning <= completion):
+        if not (0 <= cached <= prompt <= _MAX_TOKENS and 0 <= reasoning <= completion <= _MAX_TOKENS):
             # An engine that counts wrongly; what it says of the whole bounds what it says of the part.
-            prompt, completion = max(prompt, 0), max(completion, 0)
+            prompt, completion = min(max(prompt, 0), _MAX_TOKENS), min(max(completion, 0), _MAX_TOKENS)
             cached, reasoning = min(max(cached, 0), prompt), min(max(reasoning, 0), completion)
         return Usage(prompt, cached, completion, reasoning, measured)
 

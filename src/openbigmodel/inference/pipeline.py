@@ -26,7 +26,13 @@ from openbigmodel.engines.registry import Call, Registry, Route
 from openbigmodel.engines.translate import Generation, to_openai
 from openbigmodel.errors import ApiError, Language, error_headers, render_error
 from openbigmodel.ids import IdSource
-from openbigmodel.inference.chat_request import Surface, check_chat_request, read_chat_request, read_messages
+from openbigmodel.inference.chat_request import (
+    MAX_REQUEST_ID_CHARACTERS,
+    Surface,
+    check_chat_request,
+    read_chat_request,
+    read_messages,
+)
 from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
 from openbigmodel.inference.reply import BodyWriter, ReplyHead, StreamWriter
 from openbigmodel.limits import InFlight
@@ -183,7 +189,10 @@ class ChatExchange:
         """Everything up to the question to the engine. Raises ApiError, and then holds nothing."""
         pipeline, caller = self._pipeline, self._caller
         request = read_chat_request(body)
-        self._request_id = self._id if request.request_id is None else str(request.request_id)
+        # Longer ones are refused below; until then one of 10 MB must not get as far as the log.
+        self._request_id = (
+            self._id if request.request_id is None else str(request.request_id)[:MAX_REQUEST_ID_CHARACTERS]
+        )
         self._streaming = bool(request.stream)
         route = self._route = self._find_route(request.model)
         messages = read_messages(request, route.model)

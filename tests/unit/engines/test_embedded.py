@@ -9,7 +9,7 @@ import pytest
 from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall
+from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall, Step
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
 from openbigmodel.engines.translate import LLAMA_SERVER
 from openbigmodel.engines.weights import WeightsError
@@ -249,5 +249,41 @@ def test_a_cancelled_call_says_no_more(when: str) -> None:
             assert len(listener.heard) == (2 if when == "mid-stream" else 0)
             assert len(fake.requests) == (1 if when == "mid-stream" else 0)
             assert len(workers.failed) == 1
+
+    run(test())
+
+
+def test_more_calls_than_slots_wait_here_and_leave_without_a_trace() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            slots = Workers().spec.slots
+            held: list[Step] = [Head(), Gate(), Data(b"x"), Close()]
+            fake.play(*[held] * (slots + 2))
+            engine = await started(Workers(*[fake.endpoint] * (slots + 2)))
+            listeners = [Listener() for _ in range(slots + 3)]
+            calls = [engine.post("/x", b"{}", listener) for listener in listeners]
+            await until(lambda: len(fake.requests) == slots)
+            calls[slots].cancel()  # it stood in the line
+            calls[0].cancel()  # it had a slot, which the next in line takes
+
+            await until(lambda: len(fake.requests) == slots + 1)
+
+            assert calls[slots + 1].has_slot
+            assert not calls[slots + 2].has_slot
+            for call in calls:
+                call.cancel()
+            assert engine._busy_slots == 0
+            await engine.stop()
+
+    run(test())
+
+
+def test_a_broken_engine_says_so_at_once() -> None:
+    async def test() -> None:
+        workers = Workers()
+        engine = await started(workers)
+        workers.state = "broken"
+        with pytest.raises(EngineUnavailable, match="broken"):
+            engine.post("/x", b"{}", Listener())
 
     run(test())

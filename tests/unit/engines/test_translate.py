@@ -122,7 +122,6 @@ def test_stops_and_seed() -> None:
         ("none", None, None),
         ("required", ["a", "b"], "required"),
         ({"type": "function", "function": {"name": "b"}}, ["b"], "required"),
-        ({"type": "function", "function": {"name": "unknown"}}, ["a", "b"], "required"),
     ],
 )
 def test_tools_and_the_choice_among_them(choice: Any, names: list[str] | None, said: str | None) -> None:
@@ -216,3 +215,37 @@ def test_unknown_fields_of_a_message_do_not_get_through() -> None:
     (message,) = asked(messages=[{**USER, "cache_control": {"type": "ephemeral"}, "audio": None}])["messages"]
 
     assert message == USER
+
+
+def test_a_forced_call_is_a_free_one_where_forcing_means_rambling() -> None:
+    forced = asked(LLAMA_SERVER, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "b"}})
+
+    assert [tool["function"]["name"] for tool in forced["tools"]] == ["b"]
+    assert "tool_choice" not in forced
+
+
+def test_schemas_lose_what_makes_a_grammar_explode() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "pattern": {"type": "string", "pattern": "^(((a{0,99}){0,99}){0,99})$", "maxLength": 10**6},
+            "list": {
+                "type": "array",
+                "items": {"type": "string", "pattern": "a", "maxLength": 5},
+                "minItems": 2,
+            },
+        },
+    }
+    tame = {
+        "type": "object",
+        "properties": {
+            "pattern": {"type": "string"},
+            "list": {"type": "array", "items": {"type": "string", "maxLength": 5}, "minItems": 2},
+        },
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+
+    assert asked(LLAMA_SERVER, response_format=wanted)["response_format"]["json_schema"]["schema"] == tame
+    assert asked(LLAMA_SERVER, tools=[tool])["tools"][0]["function"]["parameters"] == tame
+    assert asked(response_format=wanted)["response_format"]["json_schema"]["schema"] == schema

@@ -366,3 +366,25 @@ def test_a_last_answer_without_words_is_left_out() -> None:
     for empty in (None, ""):
         request = read_chat_request(body(messages=[USER, {"role": "assistant", "content": empty}]))
         assert [message.role for message in read_messages(request, glm) or ()] == ["user"]
+
+
+def test_schemas_and_arguments_have_bounds_on_their_size() -> None:
+    def tool(parameters: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+    wide = {f"p{number}": {"type": "string"} for number in range(501)}
+    assert refuse(tools=[tool({"properties": wide})]).field == "tools[0]"
+    many = {f"p{number}": {"enum": list(range(400))} for number in range(20)}
+    assert "5000" in refuse(tools=[tool({"properties": many})]).message("en")
+    schema = {"type": "json_schema", "json_schema": {"schema": {"enum": ["x"] * 501}}}
+    assert refuse(response_format=schema).field == "response_format.json_schema"
+    call = {"function": {"name": "f", "arguments": {"a": [0] * 100_001}}}
+    assert refuse(messages=[USER, {"role": "assistant", "tool_calls": [call]}]).code == "1214"
+
+
+def test_a_choice_of_a_function_that_is_not_there_is_refused() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "web_search"}]
+
+    error = refuse(tools=tools, tool_choice={"type": "function", "function": {"name": "g"}})
+
+    assert (error.code, error.field) == ("1214", "tool_choice.function.name")

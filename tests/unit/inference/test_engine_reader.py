@@ -249,3 +249,10 @@ def test_lines_may_begin_to_end_in_crlf_in_mid_stream() -> None:
 def test_an_endless_event_with_carriage_returns_is_refused() -> None:
     with pytest.raises(EngineProtocolError, match="more than"):
         read(b": comment\r\n", *[b"data: " + b"x" * 2_000_000 + b"\r\n"] * 3)
+
+
+def test_counts_beyond_all_reason_are_bounded() -> None:
+    usage = {"prompt_tokens": 10**400, "completion_tokens": 2**70}
+    reader, _ = read(chunk({"content": "x"}, "stop", usage=usage))
+
+    assert reader.usage() == Usage(prompt_tokens=10**9, completion_tokens=10**9, measured=True)
