@@ -78,7 +78,11 @@ class Database:
         loop = loop or asyncio.get_running_loop()
         try:
             # SQLite would create it readable for everybody; its -wal and -shm files take over this mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                os.fchmod(file, 0o600)
+            finally:
+                os.close(file)
             first = _connect(path, vfs, _WRITER_PRAGMAS)
             try:
                 migrate(first)

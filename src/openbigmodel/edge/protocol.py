@@ -58,7 +58,7 @@ class EdgeProtocol(HttpToolsProtocol):
     __slots__ = tuple(
         """
         _accepted _advancing _answer _asgi _body _body_progress _buffer _client_ended _draining
-        _earlier _edge _exchange _head _limits _linger_until _lingered_bytes _phase _pieces _route
+        _earlier _edge _exchange _head _limits _linger_until _lingered_bytes _phase _pieces _route _waiting_bytes
         _searched _socket _unsent _write_paused deadline send
         """.split()
     )
@@ -85,6 +85,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._route: HotRoute | None = None
         self._accepted: object = None
         self._pieces: list[bytes] = []
+        self._waiting_bytes = 0  # in the pieces, for the rest of their body
         self._exchange: Exchange | None = None
         # the connection's end
         self._write_paused = False
@@ -307,6 +308,9 @@ class EdgeProtocol(HttpToolsProtocol):
         if body.complete:
             self._message_read()
             return True
+        if not self._asgi:
+            self._waiting_bytes += len(payload)
+            self._edge.keep_waiting(len(payload))
         self._body_progress += len(payload)
         if self._body_progress >= _BODY_PROGRESS_BYTES:
             self._body_progress = 0
@@ -324,8 +328,14 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             assert self._route is not None
             assert self._head is not None
-            pieces, self._pieces = self._pieces, []
+            pieces = self._take_pieces()
             self._run_hot(self._route, self._head, b"".join(pieces))
+
+    def _take_pieces(self) -> list[bytes]:
+        pieces, self._pieces = self._pieces, []
+        self._edge.waiting_bytes -= self._waiting_bytes
+        self._waiting_bytes = 0
+        return pieces
 
     def _next(self) -> None:
         """The request is done with: turn to the next one."""
@@ -452,6 +462,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _leave(self) -> None:
         """Tell whoever works on the answer that nobody will read it."""
+        self._take_pieces()
         answer, self._answer = self._answer, None
         exchange, self._exchange = self._exchange, None
         if answer is not None:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 
 from openbigmodel.edge.sink import HotRoute
-from openbigmodel.errors import Language
+from openbigmodel.errors import ApiError, Language
 
 BACKLOG: Final = 4096  # connections; the kernel caps it at net.core.somaxconn
 # With the default of up to 4 MiB, 1,000 stalled readers held 2.1 GiB of kernel memory (reliability.md §2.2).
@@ -34,6 +34,7 @@ class EdgeLimits(msgspec.Struct, frozen=True):
     linger_total_s: float = 30.0  # the same, however long the client keeps sending
     half_close_s: float = 0.5  # for an answer under way when the client has ended its side
     connections_max: int = 10_000
+    waiting_bytes_max: int = 512 * 1024 * 1024  # of bodies that are not yet whole, all connections together
     asgi_body_bytes_max: int = 128 * 1024 * 1024
     sweep_s: float = 1.0
 
@@ -74,11 +75,18 @@ class Edge:
         self.note = note
         self._clock = clock
         self._wall_s = wall_s
+        self.waiting_bytes = 0
         self._connections: set[Swept] = set()
         self._ticking = False
         self.now = clock()  # as of the last sweep: precise enough for every limit, and free
         self.date_line = b""
         self._read_clocks()
+
+    def keep_waiting(self, size: int) -> None:
+        """`size` more bytes of a body wait for the rest. Raises ApiError 1305 when that is too much in all."""
+        self.waiting_bytes += size
+        if self.waiting_bytes > self.limits.waiting_bytes_max:
+            raise ApiError("1305", status=503)
 
     @property
     def connection_count(self) -> int:

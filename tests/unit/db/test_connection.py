@@ -235,3 +235,17 @@ def test_usage_rows_go_through_the_hot_path(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert (tmp_path / "x.db").stat().st_size > 50_000
+
+
+def test_a_file_that_others_could_read_is_closed_to_them_and_a_link_is_not_followed(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "x.db"
+        path.touch(mode=0o666)
+        path.chmod(0o666)
+        Database.open(path).close()
+        assert path.stat().st_mode & 0o777 == 0o600
+        (tmp_path / "link.db").symlink_to(path)
+        with pytest.raises(DatabaseError):
+            Database.open(tmp_path / "link.db")
+
+    asyncio.run(main())

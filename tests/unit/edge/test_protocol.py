@@ -2,7 +2,7 @@
 
 import pytest
 
-from openbigmodel.edge import Exchange, RequestHead, Sink
+from openbigmodel.edge import Edge, EdgeLimits, Exchange, RequestHead, Sink
 from tests.unit.edge.memory_connection import (
     DATE,
     Client,
@@ -248,3 +248,20 @@ async def test_a_late_call_never_reaches_the_next_answer() -> None:
     client.route.sinks[0].abort()
     assert client.sent == before
     assert client.state() == "open"
+
+
+@on_loop
+async def test_bodies_that_are_not_yet_whole_have_a_bound_in_all() -> None:
+    edge = Edge({b"/hot": ScriptedRoute()}, EdgeLimits(waiting_bytes_max=150))
+    first, second, third = Client(edge=edge), Client(edge=edge), Client(edge=edge)
+    first.feed(hot(b"x" * 100, length=200))
+    second.feed(hot(b"x" * 50, length=200))
+    assert edge.waiting_bytes == 150
+    third.feed(hot(b"x" * 50, length=200))
+    assert third.statuses == [503]
+    assert edge.waiting_bytes == 150
+
+    first.protocol.connection_lost(None)
+    second.feed(b"x" * 150)
+
+    assert edge.waiting_bytes == 0
