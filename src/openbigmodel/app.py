@@ -60,6 +60,8 @@ _START_ERRORS = (
     TlsUnusable,
 )
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
+# The last is a closed terminal.
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # After requests were cut, for their last bytes to reach the clients.
 _LAST_BYTES_S = 1
 
@@ -109,13 +111,18 @@ def _check_tls(settings: ServerSettings) -> None:
         except OSError as error:
             raise TlsUnusable(f"{path} cannot be read: {error.strerror}") from error
     try:
+        # Nobody may be there to type a pass phrase, now or at the next start.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-            settings.tls_cert, settings.tls_key
+            settings.tls_cert, settings.tls_key, password=_no_pass_phrase
         )
-    except ssl.SSLError as error:
+    except (ssl.SSLError, ValueError) as error:
         raise TlsUnusable(
-            f"{settings.tls_cert} and {settings.tls_key} are no certificate and its key: {error.reason or error}"
+            f"{settings.tls_cert} and {settings.tls_key} are no certificate and its key without a pass phrase: {error}"
         ) from error
+
+
+def _no_pass_phrase() -> str:
+    raise ValueError("the key is encrypted")
 
 
 def _allow_many_files() -> None:
@@ -139,7 +146,10 @@ def _calm_garbage_collection() -> None:
 async def _serve(settings: Settings, terminal: Terminal) -> int:
     server_settings = settings.server
     _check_tls(server_settings)
-    listener = listening_socket(server_settings.host, server_settings.port)
+    try:
+        listener = listening_socket(server_settings.host, server_settings.port)
+    except OSError as error:
+        raise OSError(f"cannot listen on {server_settings.host}: {error.strerror}") from error
     with contextlib.closing(listener), DataFolder.open(settings.data) as folder:
         platform = await build(settings, folder, terminal)
         _calm_garbage_collection()
@@ -260,14 +270,14 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM while serving."""
+        """Take the signals that stop while serving."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOP_SIGNALS:
             loop.add_signal_handler(number, self._stop)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _STOP_SIGNALS:
                 loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
@@ -278,6 +288,6 @@ class _Server(uvicorn.Server):
             self.force_exit = True
             return
         self._platform.health.ready = False
-        self._platform.request_log.event("stopping: requests under way may finish")
+        self._platform.request_log.event("stopping: requests under way may finish; a second signal ends them")
         self.should_exit = True
         loop.call_later(self._drain_s, self._platform.pipeline.cut_all)

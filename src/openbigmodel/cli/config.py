@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 import typer
 
+from openbigmodel.engines.gguf import GgufError, read_header
 from openbigmodel.settings import (
     DownloadSettings,
     Field,
@@ -49,9 +50,9 @@ def check(
 ) -> int:
     """Check a settings file and the files that it names."""
     settings = load_settings(file)
-    missing = missing_files(settings)
-    if missing:
-        raise SettingsError("; ".join(missing))
+    unusable = unusable_files(settings)
+    if unusable:
+        raise SettingsError("; ".join(unusable))
     print(f"{file}: in order; {len(settings.engines)} engine(s), {len(settings.models)} model(s)")
     return 0
 
@@ -63,8 +64,8 @@ def reference() -> int:
     return 0
 
 
-def missing_files(settings: Settings) -> list[str]:
-    """A sentence for each file that the settings name and that is not there."""
+def unusable_files(settings: Settings) -> list[str]:
+    """A sentence for each file that the settings name and that is not there, or is no model."""
     named: list[tuple[str, Path | None]] = [
         ("server.tls_cert", settings.server.tls_cert),
         ("server.tls_key", settings.server.tls_key),
@@ -76,7 +77,14 @@ def missing_files(settings: Settings) -> list[str]:
                 (where + "model", engine.model.path),
                 (where + "chat_template", engine.chat_template),
             ]
-    return [f"{name}: there is no file {path}" for name, path in named if path and not path.is_file()]
+    found = [f"{name}: there is no file {path}" for name, path in named if path and not path.is_file()]
+    for name, path in named:
+        if path and name.endswith("model") and path.is_file():
+            try:
+                read_header(path)
+            except GgufError as error:
+                found.append(f"{name}: {error}")
+    return found
 
 
 def settings_reference() -> str:

@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from openbigmodel.cli.config import missing_files
+from openbigmodel.cli.config import unusable_files
 from openbigmodel.cli.server import ConfigOption, DataOption, HostOption, PortOption
 from openbigmodel.settings import LlamaCppEngineSettings, Settings, SettingsError, load_settings
 
@@ -210,7 +210,7 @@ def _engine(host: Host, severity: Status) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Finding:
-    missing = missing_files(settings)
+    missing = unusable_files(settings)
     if missing:
         return Finding("settings", "fail", "; ".join(missing), "Correct the path, or put the file there.")
     if settings.try_out:

@@ -27,9 +27,18 @@ cli.command("doctor")(doctor.doctor)
 cli.add_typer(config.cli, name="config")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @cli.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """The BigModel (GLM) open platform on your own machine."""
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel.settings import ServerSettings, Settings, fields_of, load_settings
+from openbigmodel.cli.config import unusable_files
+from openbigmodel.settings import ServerSettings, Settings, SettingsError, fields_of, load_settings
 
 
 def _option(name: str, *, metavar: str) -> Any:
@@ -54,6 +55,10 @@ def serve(
             "server.log_format": log_format,
         },
     )
+    unusable = unusable_files(settings)
+    if unusable:
+        # Else it would show a key and a command to try, and never answer.
+        raise SettingsError("; ".join(unusable))
     # The whole server; `--help` does without it.
     from openbigmodel import app
     from openbigmodel.cli import terminal

@@ -1,5 +1,6 @@
 """What a person, or a program that reads a pipe, sees while the platform starts."""
 
+import contextlib
 import os
 import sys
 
@@ -55,6 +56,9 @@ class ServeTerminal:
         except OSError:
             # Nobody reads it; the platform serves all the same, and its end must not fail on what is left unwritten.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if first_key is not None:
+                with contextlib.suppress(OSError):
+                    print(f"stdout cannot be written. API key: {first_key}", file=sys.stderr, flush=True)
 
     def download(self, engine: str, progress: DownloadProgress) -> str | None:
         """Draw a bar, or return a line now and then."""

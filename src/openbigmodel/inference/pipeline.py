@@ -384,7 +384,8 @@ class ChatExchange:
         elif self._stream_open:
             # An answer whose usage is lost must not look complete.
             self._sink.abort()
-            self._record(200)
+            self._finish_reason = ""
+            self._record(200, code="1230")
         else:
             self._answer_error(ApiError("1230"))
 

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from openbigmodel.cli.config import missing_files, settings_reference
+from openbigmodel.cli.config import settings_reference, unusable_files
 from openbigmodel.cli.main import run
 from openbigmodel.settings import load_settings
+from tests.unit.engines.gguf_file import write_gguf
 
 REFERENCE = Path(__file__).parents[3] / "docs/reference/settings.md"
 
@@ -28,8 +29,9 @@ engine = "local"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "bigmodel.toml").write_text(FILE)
-    for name in ("cert.pem", "key.pem", "a.gguf", "a.jinja"):
+    for name in ("cert.pem", "key.pem", "a.jinja"):
         (tmp_path / name).touch()
+    write_gguf(tmp_path / "a.gguf")
     return tmp_path / "bigmodel.toml"
 
 
@@ -72,7 +74,21 @@ def test_a_file_that_is_named_and_not_there(
     assert capsys.readouterr().err == f"bigmodel: {setting}: there is no file {file.parent / name}\n"
 
 
+def test_a_file_that_is_no_model(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = file.parent / "a.gguf"
+    model.write_bytes(model.read_bytes()[:40])
+    assert run(["config", "check", str(file)]) == 2
+    assert capsys.readouterr().err.startswith('bigmodel: [[engines]] "local": model: The file')
+
+
+def test_serve_refuses_what_check_refuses(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (file.parent / "a.gguf").unlink()
+    assert run(["serve", "--config", str(file), "--data", str(file.parent / "data")]) == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert not (file.parent / "data").exists()
+
+
 def test_downloads_are_not_looked_for_on_the_disk(tmp_path: Path) -> None:
     file = tmp_path / "b.toml"
     file.write_text('[[engines]]\nname = "a"\nkind = "llamacpp"\nmodel = "hf:a/b/c.gguf"\n')
-    assert missing_files(load_settings(file, environ={})) == []
+    assert unusable_files(load_settings(file, environ={})) == []

@@ -104,3 +104,8 @@ def test_help_is_there_at_once() -> None:
 
     # 0.14 s on an idle machine; the best of three, because this one may be busy.
     assert min(once() for _ in range(3)) < 1.0
+
+
+def test_the_version_as_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("bigmodel ")
