@@ -1,12 +1,11 @@
 """One chat request: admit → route → relay → settle. The page to read.
 
-A request comes through some door (the edge's hot route, the ASGI app, later a job) that knows who asks and
-gives a sink. Nothing here awaits: each step is a plain call, and what takes time calls back, because a task per
+A request comes through some door (today the edge's hot route) that knows who asks and gives a sink. Nothing here awaits: each step is a plain call, and what takes time calls back, because a task per
 request would cost more than the work. All of it runs on the event loop.
 
 What holds at every exit, good or bad: the sink is answered exactly once, the place in flight is given back
-exactly once, the usage is written exactly once and durably *before* the caller sees the end of the answer, and
-an engine that works for nobody is stopped.
+exactly once, and an engine that works for nobody is stopped. The usage of a request that an engine was asked is
+written exactly once and durably *before* the caller sees the end of the answer; one that was refused used nothing.
 """
 
 import asyncio
