@@ -33,7 +33,7 @@ format: ## Format the code and mend what can be mended by a program
 
 docs: ## Write the reference pages anew, from the code
 	@tools/setup dev
-	$(bin)/python tools/reference.py
+	$(bin)/python -m tools.reference
 
 lock: ## Pin what pyproject.toml asks for (ARGS=--upgrade: the newest of everything)
 	@tools/lock $(ARGS)

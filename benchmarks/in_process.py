@@ -4,7 +4,10 @@
 
 Everything is real but the two sockets and the disk: bytes go into the edge's connection and into the engine's, and
 what is written to either is thrown away. A figure is the least CPU time of many short runs, in µs, because another
-program on the same core can only add to it. `--only whole` leaves the steps out, `--profile` shows where it goes.
+program on the same core can only add to it. `--only whole` leaves the steps out, `--profile` shows where it goes,
+`--rounds 1` only shows that it runs.
+
+The whole path is measured for an account without price and limits, and for one that pays and has every limit.
 """
 
 import argparse
@@ -14,18 +17,24 @@ import io
 import json
 import pstats
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
+import msgspec
 from uvicorn.server import ServerState
 
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.routes import hot_routes
 from openbigmodel.api.surfaces import PAAS
-from openbigmodel.auth.api_keys import Authenticator, KnownKey, Principal
-from openbigmodel.billing.store import UsageLine
+from openbigmodel.auth.api_keys import Authenticator, KnownKey, Principal, unix_ms
+from openbigmodel.billing.cashier import Cashier
+from openbigmodel.billing.entries import Settlement
+from openbigmodel.billing.ledger import Charge
+from openbigmodel.billing.pricing import Band, Price
+from openbigmodel.billing.store import Books, Cause, UsageLine, usage_row
+from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import Model
 from openbigmodel.db.migrations import migrate
 from openbigmodel.db.queries import QUERIES
@@ -37,14 +46,19 @@ from openbigmodel.engines.registry import Registry, Route
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.translate import OPENAI, to_openai
 from openbigmodel.ids import IdSource
+from openbigmodel.inference.admission import Admissions
 from openbigmodel.inference.chat_request import check_chat_request, read_chat_request, read_messages
 from openbigmodel.inference.engine_reader import EngineReader
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.inference.reply import BodyWriter, ReplyHead
-from openbigmodel.limits import InFlight
+from openbigmodel.limits import Limits, ModelLimits
 from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
 RUNS, ROUNDS = 100, 200
+ACCOUNT = "a" * 32
+# As on bigmodel.cn, cheap enough that no balance ends before the benchmark does.
+PRICE = Price("glm-4.6", 1, (Band(input=2000, output=8000, cached=400),))
+LIMITS = {"*": ModelLimits(in_flight=1000, rpm=10**7, tpm=10**10, daily=10**9)}
 TEXT = "What does a gateway do, and in which order? Please explain it step by step. " * 2
 KEY = b"0123456789abcdef0123456789abcdef.secret"
 CHUNKS_IN_A_BURST = 100
@@ -121,35 +135,69 @@ class Nowhere(asyncio.Transport):
 class OneKey:
     """A key that is known."""
 
+    def __init__(self, *, exempt: bool) -> None:
+        self._exempt = exempt
+
     def find_key(self, key_id: str) -> KnownKey:
         """See KeySource."""
-        return KnownKey(Principal("a" * 32, key_id, operator=True), "secret", active=True)
+        who = Principal(ACCOUNT, key_id, operator=self._exempt, exempt=self._exempt)
+        return KnownKey(who, "secret", active=True)
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """See KeySource."""
 
+    def on_account_change(self, listener: Callable[[str], None]) -> None:
+        """See KeySource."""
+
 
 class NoDisk:
-    """Settles at once."""
+    """A database that has stored whatever it is told, at once."""
 
-    def record(self, line: UsageLine, done: Callable[[BaseException | None], None]) -> None:
-        """See Settlement."""
+    def read(self, sql: str, params: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Nothing was ever written."""
+        return []
+
+    def submit(
+        self, sql: str, params: Sequence[object], done: Callable[[BaseException | None], None]
+    ) -> None:
+        """See Database."""
         done(None)
+
+    def submit_prepared(self, item: object, done: Callable[[BaseException | None], None]) -> None:
+        """See Database."""
+        done(None)
+
+
+class OnePrice:
+    """The same for every model."""
+
+    def get(self, model_id: str) -> Price:
+        """See Prices."""
+        return PRICE
 
 
 class Platform:
     """The parts of a server that a chat request meets, with one client's connection and one engine's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, exempt: bool) -> None:
         self.engine = RemoteEngine("engine", Endpoint("127.0.0.1", 1), OPENAI)
-        self.model = Model(id="glm-4.6", thinking="dynamic", cached_tokens=True, reasoning_tokens="thinking")
+        self.model = Model(
+            id="glm-4.6",
+            thinking="dynamic",
+            cached_tokens=True,
+            reasoning_tokens="thinking",
+            limits={} if exempt else LIMITS,
+        )
         registry = Registry([self.engine], {"glm-4.6": Route(self.model, self.engine, "glm-4.6")})
         self.log, self.metrics, self.ids = RequestLog(io.StringIO(), as_json=True), Metrics(), IdSource()
-        self.authenticator = Authenticator(OneKey())
+        self.authenticator = Authenticator(OneKey(exempt=exempt))
+        no_disk: Any = NoDisk()
+        no_plans: Any = None
+        cashier = Cashier(no_disk, OnePrice(), no_plans, now_ms=unix_ms, new_id=self.ids.request_id)
+        cashier.ledger.credit(ACCOUNT, 10**18)
         pipeline = Pipeline(
             registry=registry,
-            in_flight=InFlight(1000),
-            settlement=NoDisk(),
+            admissions=Admissions(Limits(1000), cashier),
             request_log=self.log,
             metrics=self.metrics,
             ids=self.ids,
@@ -165,10 +213,16 @@ class Platform:
         self.engine._pool.keep(self.upstream)  # noqa: SLF001
 
 
+class Stopwatch:
+    """Measures so many rounds."""
+
+    rounds = ROUNDS
+
+
 def least_us(step: Callable[[], object], after: Callable[[], object] = lambda: None) -> float:
     """CPU time of one `step` in µs; `after` ends each run and counts."""
     least = float("inf")
-    for _ in range(ROUNDS):
+    for _ in range(Stopwatch.rounds):
         begun = time.thread_time_ns()
         for _ in range(RUNS):
             step()
@@ -177,12 +231,15 @@ def least_us(step: Callable[[], object], after: Callable[[], object] = lambda: N
     return least / RUNS / 1000
 
 
+FREE_OF_CHARGE = "free and unlimited"
+
+
 def show(name: str, microseconds: float) -> None:
     """One line of the table."""
     print(f"{name:46}{microseconds:8.2f} µs")
 
 
-def measure_whole(platform: Platform, *, profile: bool) -> None:
+def measure_whole(platform: Platform, *, profile: bool, who: str) -> None:
     """A JSON request from its first byte to its log line; a chunk that comes alone; chunks that come together."""
     client, upstream = platform.client, platform.upstream
     asked = request(request_body(stream=False))
@@ -196,7 +253,9 @@ def measure_whole(platform: Platform, *, profile: bool) -> None:
             for _ in range(3000):
                 json_request()
         pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
-    show("JSON request, whole path", least_us(json_request, platform.log.flush))
+    show(f"JSON request, whole path, {who}", least_us(json_request, platform.log.flush))
+    if who != FREE_OF_CHARGE:
+        return
     client.data_received(request(request_body(stream=True)))
     upstream.data_received(STREAM_BEGINS + engine_chunk("hello"))
     alone, burst = engine_chunk(" word"), engine_chunk(" word") * CHUNKS_IN_A_BURST
@@ -241,7 +300,7 @@ def measure_way_out(platform: Platform) -> None:
     writer, reader = read()
     usage = reader.usage()
     show("answer: usage", least_us(reader.usage))
-    show("answer: write", least_us(lambda: writer.finish("stop", usage)))
+    show("answer: write", least_us(lambda: writer.finish("stop", usage, 1_800_000_000)))
 
     def note() -> None:
         record = RequestRecord(
@@ -261,12 +320,39 @@ def measure_way_out(platform: Platform) -> None:
         platform.metrics.count(record, "glm-4.6")
 
     show("log line and metrics", least_us(note, platform.log.flush))
+    measure_disk()
+
+
+def measure_disk() -> None:
+    """What is written of a request, without its share of a commit."""
     database = apsw.Connection(":memory:")
     migrate(database)
-    row = ("0" * 30, "a" * 32, "b" * 32, "glm-4.6", "engine", 412, 128, 55, 0, "stop", "", 1, 2)
+    line = UsageLine(
+        log_id="0" * 30,
+        request_id="0" * 30,
+        account_id=ACCOUNT,
+        api_key_id="b" * 32,
+        model="glm-4.6",
+        engine="engine",
+        usage=Usage(412, 128, 55, 0),
+        finish_reason="stop",
+        code="",
+        started_ms=1,
+        ended_ms=2,
+    )
     database.execute("BEGIN")
     insert = QUERIES["insert_usage"]
-    show("usage row, without its share of a commit", least_us(lambda: database.execute(insert, row)))
+    show("usage row", least_us(lambda: database.execute(insert, usage_row(line))))
+    books, log_ids = Books(), IdSource()
+    books.open_book(database, ACCOUNT, "cash", "nano")
+    books.post(database, "topup", ACCOUNT, "cash", 10**18, 1, Cause(0, "0" * 30))
+
+    def charge() -> None:
+        log_id = log_ids.request_id()
+        charged = msgspec.structs.replace(line, log_id=log_id, request_id=log_id, charge=1234)
+        Settlement(books, charged, Charge(1234), 0, lambda _: None, lambda: None).write(database)
+
+    show("usage row with its charge", least_us(charge))
 
 
 async def main() -> None:
@@ -276,10 +362,14 @@ async def main() -> None:
     )
     options.add_argument("--only", choices=["whole", "steps"])
     options.add_argument("--profile", action="store_true", help="also cProfile's view of the whole path")
+    options.add_argument("--rounds", type=int, default=ROUNDS, help="how often each step is measured")
     chosen = options.parse_args()
-    platform = Platform()
+    Stopwatch.rounds = chosen.rounds
+    platform, paying = Platform(exempt=True), Platform(exempt=False)
     if chosen.only != "steps":
-        measure_whole(platform, profile=chosen.profile)
+        measure_whole(platform, profile=chosen.profile, who=FREE_OF_CHARGE)
+        measure_whole(paying, profile=chosen.profile, who="charged and limited")
+        paying.log.flush()
     if chosen.only != "whole":
         measure_way_in(platform)
         measure_way_out(platform)

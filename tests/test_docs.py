@@ -22,7 +22,16 @@ from tools import reference
 
 ROOT = Path(__file__).parents[1]
 # Pages that exist in two languages, part for part.
-PAIRS = ("README", "docs/quickstart", "docs/configuration")
+PAIRS = (
+    "README",
+    "docs/quickstart",
+    "docs/configuration",
+    "docs/keys",
+    "docs/statements",
+    "docs/money",
+    "docs/operate",
+    "docs/moderation",
+)
 # Named in a page as an example, or made by running something.
 NO_FILES = {"bigmodel.toml", "master.key", "bigmodel.db"}
 
@@ -83,12 +92,21 @@ def unknown_command(page: Page) -> Iterator[str]:
 
 def wrong_arguments(words: list[str]) -> Iterator[str]:
     command = root_command()
+    value_next = False
     for word in words:
         below = getattr(command, "commands", {})
         if re.match(r"--?[a-z]", word):
-            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-            if word.partition("=")[0].rstrip(".,)") not in known:
+            option = word.partition("=")[0].rstrip(".,)")
+            known = {
+                option: getattr(parameter, "is_flag", False)
+                for parameter in command.params
+                for option in (*parameter.opts, *parameter.secondary_opts)
+            }
+            if option not in known | {"--help": True}:
                 yield f"bigmodel has no {word} there"
+            value_next = not known.get(option, True) and "=" not in word
+        elif value_next:
+            value_next = False
         elif below and re.fullmatch(r"[a-z]+", word):
             if word not in below:
                 yield f"bigmodel has no command {word}"
@@ -250,6 +268,7 @@ PLANTED: list[tuple[Check, str]] = [
     (unknown_command, "```sh\nbigmodel fly\n```"),
     (unknown_command, "```sh\n.venv/bin/bigmodel serve --port 1 \\\n  --colour red\n```"),
     (unknown_command, "`bigmodel config destroy FILE`"),
+    (unknown_command, "`bigmodel --debug config destroy FILE`"),
     (unknown_task, "```sh\nmake coffee\n```"),
     (settings_that_do_not_load, "```toml\n[server]\ncolour = 1\n```"),
     (unknown_variable, "`BIGMODEL_COLOUR`"),
@@ -271,6 +290,7 @@ INNOCENT: list[tuple[Check, str]] = [
     (broken_link, "# A part\n[a](#a-part) [b](https://example.com/x) [c](LICENSE)"),
     (unknown_command, "```sh\nbigmodel serve --host 0.0.0.0 --port 9000 --data DIR | tee log\n```"),
     (unknown_command, "`bigmodel --help` and the command `bigmodel`"),
+    (unknown_command, "`bigmodel usage --by model` and `bigmodel accounts update ID --unlock`"),
     (unknown_task, "```sh\nmake serve ARGS='--port 9000'\n```"),
     (settings_that_do_not_load, "```toml\n[server]\nport = 9000\n```"),
     (unknown_variable, "`BIGMODEL_PORT`"),

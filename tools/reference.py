@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from openbigmodel import app
 from openbigmodel.api.chat import BODY_LIMIT
 from openbigmodel.api.surfaces import SURFACES
-from openbigmodel.catalog import Model, load_catalog
+from openbigmodel.cli.admin import ADMIN_COMMANDS
 from openbigmodel.cli.config import settings_reference
 from openbigmodel.cli.main import cli
 from openbigmodel.cli.terminal import ServeTerminal
@@ -29,10 +29,11 @@ from openbigmodel.db.data_folder import DataFolder
 from openbigmodel.edge.head import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
 from openbigmodel.edge.server import EdgeLimits
 from openbigmodel.errors import ERROR_CODES
-from openbigmodel.inference import chat_request, pipeline
+from openbigmodel.inference import chat_request, exchange
 from openbigmodel.schemas.chat import ChatRequest
 from openbigmodel.settings import load_settings
 from openbigmodel.telemetry import RequestRecord
+from tools.reference_models import models_page
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -43,6 +44,15 @@ _ROUTES = {
     "/chat/completions": ("API key or JWT", "A chat answer, whole or as a stream of server-sent events."),
     "/models": ("API key or JWT", "The models that can be asked for here, in OpenAI's list shape."),
     "/models/{model_id}": ("API key or JWT", "One of them; 404 with code 1211 when nobody serves it."),
+    "/api/monitor/usage/quota/limit": (
+        "API key or JWT",
+        "What is left of the account's Coding Plan; see [Coding Plan](../coding-plan.md).",
+    ),
+    "/api/monitor/usage/model-usage": (
+        "API key or JWT",
+        "The account's requests and tokens from `startTime` to `endTime`, by the hour or the day and by model.",
+    ),
+    "/api/monitor/usage/tool-usage": ("API key or JWT", "The same of the Coding Plan's tools: none yet."),
     "/health": ("none", "200 while requests are taken, else 503; names each engine and its state."),
     "/metrics": (
         "none from this machine, else the operator's key",
@@ -78,6 +88,8 @@ _FIELDS = {
     "request_id": f"The caller's own id, up to {chat_request.MAX_REQUEST_ID_CHARACTERS} characters; it comes back in the "
     "reply. Not checked for repetition yet.",
     "user_id": f"The caller's end user, up to {chat_request.MAX_USER_ID_CHARACTERS} characters. Not stored.",
+    "sensitive_word_check": '`{"type": "ALL", "status": "DISABLE"}` switches moderation off for accounts that may; see '
+    "[moderation](../moderation.md).",
     "seed": "A whole number of 64 bits, handed to the engine.",
 }
 _METRICS = {
@@ -86,6 +98,7 @@ _METRICS = {
     "status": "HTTP status",
     "code": "[error code](errors.md), empty when all went well",
     "kind": "`prompt`, `cached` (part of prompt), `completion`, `reasoning` (part of completion)",
+    "where": "`body` or `url` of a request",
     "state": "`downloading`, `starting`, `ready`, `restarting`, `broken` or `stopped`",
 }
 
@@ -174,67 +187,8 @@ def _codes_in_use() -> Iterator[str]:
                     yield str(node.args[0].value)
 
 
-# --- models
-
-
 def _models() -> str:
-    models = list(load_catalog())
-    chat = [model for model in models if model.kind == "chat"]
-    rows = [
-        [
-            f"`{model.id}`",
-            f"{model.context_tokens:,}",
-            f"{model.max_tokens:,}",
-            f"{model.default_max_tokens:,}",
-            "" if model.temperature is None else f"{model.temperature:g}",
-            "" if model.top_p is None else f"{model.top_p:g}",
-            model.thinking,
-            f"`{model.coding}`" if model.coding else "",
-            _notes(model),
-        ]
-        for model in chat
-    ]
-    kinds: dict[str, list[str]] = {}
-    for model in models:
-        if model.kind != "chat":
-            kinds.setdefault(model.kind, []).append(f"`{model.id}`")
-    head = [
-        "id",
-        "context",
-        "`max_tokens` up to",
-        "without it",
-        "temperature",
-        "top_p",
-        "thinking",
-        "on the coding base",
-        "",
-    ]
-    return f"""# Models
-
-{_MADE.format(source="`src/openbigmodel/catalog.toml`")}
-What the platform knows of bigmodel.cn's model ids. Who answers for an id is another matter: without a settings file
-the demo model does for all of the first table, with one it is what `[[models]]` says, and an id that nobody serves is
-refused with 1211. An id may be written in any letter case. A model of yours need not be in here at all.
-
-**Tokens** are the model's own. *Context* is prompt and answer together, as documented for bigmodel.cn; the engine
-behind the id decides what really fits.
-
-**Thinking:** *dynamic* can be switched off with `thinking: {{"type": "disabled"}}`; *always* refuses that (1210) except on
-the coding base; *in_content* reasons inside the answer; *none* has no reasoning.
-
-{_table(head, rows)}
-## Known, but not served yet
-
-Endpoints for these come with later releases.
-
-{_table(["kind", "ids"], [[kind, ", ".join(ids)] for kind, ids in kinds.items()])}"""
-
-
-def _notes(model: Model) -> str:
-    notes = ["free on bigmodel.cn"] if model.free and model.owned_by != "openbigmodel" else []
-    notes += ["stream only"] if model.stream_only else []
-    notes += ["the model in the package"] if model.owned_by == "openbigmodel" else []
-    return ", ".join(notes)
+    return models_page(_MADE.format(source="`src/openbigmodel/catalog.toml`"), _table)
 
 
 # --- endpoints
@@ -342,10 +296,10 @@ def _limits() -> str:
             ["a client that does not read its answer", f"{limits.stall_s:g} s", "the connection is dropped"],
             ["a connection without a request", f"{limits.idle_s:g} s", "it is closed"],
             ["connections", f"{limits.connections_max:,}", "503, code 1305"],
-            ["the engine's first token", f"{pipeline.FIRST_TOKEN_TIMEOUT_S:g} s", "500, code 1234"],
+            ["the engine's first token", f"{exchange.FIRST_TOKEN_TIMEOUT_S:g} s", "500, code 1234"],
             [
                 "the engine's silence after that",
-                f"{pipeline.BETWEEN_TOKENS_TIMEOUT_S:g} s",
+                f"{exchange.BETWEEN_TOKENS_TIMEOUT_S:g} s",
                 "`network_error` in the stream, else 500 with code 1234",
             ],
         ],
@@ -401,15 +355,29 @@ def _cli() -> str:
 {_MADE.format(source="the commands in `src/openbigmodel/cli/`")}
 Exit status: 0 all went well, 1 the work failed, 2 the command or the settings are wrong, 130 after Ctrl-C.
 
+**Admin commands** are those that begin with
+{_admin_commands()}.
+They ask the server of the data folder, or, while none runs, work on the folder itself; see [operate](../operate.md). With `--json` they print exactly one JSON object on
+stdout; after any failure, a wrong option included, it is `{{"error": "…"}}` and the status is 1.
+
 {"".join(_command(root, "bigmodel")).rstrip()}
 """
+
+
+def _admin_commands() -> str:
+    *names, last = (f"`{name}`" for name in sorted(ADMIN_COMMANDS))
+    return f"{', '.join(names)} or {last}"
 
 
 def _command(command: Any, path: str) -> Iterator[str]:
     text = f"## `{path}`\n\n{command.help}\n\n"
     rows = []
     for parameter in command.params:
-        name = ", ".join(parameter.opts) if parameter.param_type_name == "option" else ""
+        name = (
+            ", ".join((*parameter.opts, *parameter.secondary_opts))
+            if parameter.param_type_name == "option"
+            else ""
+        )
         value = parameter.metavar or ""
         rows.append([f"`{f'{name} {value}'.strip()}`", parameter.help or ""])
     if rows:

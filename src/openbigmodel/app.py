@@ -13,33 +13,53 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import uvicorn
 import uvloop
 
+from openbigmodel.admin.commands import Parts, admin_service
+from openbigmodel.admin.protocol import SOCKET_FILE
+from openbigmodel.admin.service import AdminService
+from openbigmodel.admin.socket import AdminSocket
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
+from openbigmodel.api.client_address import TrustedProxies
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
+from openbigmodel.api.monitor import MonitorApi
 from openbigmodel.api.routes import asgi_app, hot_routes
 from openbigmodel.api.surfaces import SURFACES
-from openbigmodel.auth.api_keys import Authenticator
+from openbigmodel.auth.api_keys import Authenticator, unix_ms
+from openbigmodel.auth.last_used import LastUsed
+from openbigmodel.auth.leaked import LeakWatch
 from openbigmodel.auth.master_key import MasterKeyError
+from openbigmodel.auth.restrictions import parse_networks
 from openbigmodel.auth.store import AuthStore
-from openbigmodel.billing.store import UsageStore
-from openbigmodel.catalog import load_catalog
+from openbigmodel.billing.cashier import Cashier
+from openbigmodel.billing.daily_count import DailyCount
+from openbigmodel.billing.plans import Plans
+from openbigmodel.billing.price_book import PriceBook
+from openbigmodel.billing.rollup import RollUp
+from openbigmodel.billing.statement import Statements
+from openbigmodel.billing.tiers import Tiers
+from openbigmodel.catalog import Catalog, load_catalog
 from openbigmodel.credentials import ApiKey
 from openbigmodel.db.connection import Database, DatabaseError
-from openbigmodel.db.data_folder import DataFolder, DataFolderError
+from openbigmodel.db.data_folder import DATABASE_FILE, DataFolder, DataFolderBusy, DataFolderError
 from openbigmodel.db.migrations import DatabaseTooNew
 from openbigmodel.edge import Edge, PortBusy, listening_socket, uvicorn_config
 from openbigmodel.engines.factory import EngineConfigError, build_registry
 from openbigmodel.engines.registry import Registry
 from openbigmodel.engines.weights import Progress
 from openbigmodel.ids import IdSource
+from openbigmodel.inference.admission import Admissions
 from openbigmodel.inference.pipeline import Pipeline
-from openbigmodel.limits import InFlight
+from openbigmodel.limits import Limits
+from openbigmodel.moderation.moderator import build_moderator
+from openbigmodel.moderation.words import WordListError
 from openbigmodel.settings import ServerSettings, Settings
 from openbigmodel.telemetry import BackgroundStream, Metrics, RequestLog
 
@@ -58,12 +78,18 @@ _START_ERRORS = (
     OSError,
     PortBusy,
     TlsUnusable,
+    WordListError,
 )
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 # The last is a closed terminal.
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# For an admin command that has the folder to end; it takes a fraction of that.
+_COMMAND_S = 1.0
+_COMMAND_PAUSE_S = 0.02
 # After requests were cut, for their last bytes to reach the clients.
 _LAST_BYTES_S = 1
+# How often packs that have ended, and old answers, are looked for.
+_EXPIRY_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +104,11 @@ class Platform:
     asgi: Any
     request_log: RequestLog
     log_stream: BackgroundStream
+    last_used: LastUsed
+    cashier: Cashier
+    rollup: RollUp
+    tiers: Tiers
+    admin: AdminService
     first_key: ApiKey | None
 
 
@@ -150,10 +181,12 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
         listener = listening_socket(server_settings.host, server_settings.port)
     except OSError as error:
         raise OSError(f"cannot listen on {server_settings.host}: {error.strerror}") from error
-    with contextlib.closing(listener), DataFolder.open(settings.data) as folder:
+    with contextlib.closing(listener), await _data_folder(settings.data) as folder:
         platform = await build(settings, folder, terminal)
         _calm_garbage_collection()
+        admin = AdminSocket(folder.path / SOCKET_FILE, platform.admin, platform.request_log.event)
         try:
+            await admin.open()
             terminal.announce(_base_url(settings, listener.getsockname()[1]), platform.first_key)
             config = uvicorn_config(
                 platform.edge,
@@ -163,16 +196,39 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
                 ssl_keyfile=server_settings.tls_key,
             )
             starting = asyncio.create_task(_start_engines(platform))
+            expiring = asyncio.create_task(_expire(platform.cashier))
+            summing = asyncio.create_task(platform.rollup.run())
+            ranking = asyncio.create_task(platform.tiers.run(platform.request_log.event))
+            platform.last_used.start()
             await _Server(config, platform, server_settings.drain_s).serve([listener])
             starting.cancel()
+            expiring.cancel()
+            summing.cancel()
+            ranking.cancel()
         finally:
+            await admin.close()
             await platform.registry.stop()
+            if platform.pipeline.moderator is not None:
+                await platform.pipeline.moderator.close()
+            await platform.last_used.close()
             platform.database.close()
             # The callbacks of the last commit, and what they write to the log.
             await asyncio.sleep(0)
             platform.request_log.flush()
             platform.log_stream.close()
     return 0
+
+
+async def _data_folder(path: Path) -> DataFolder:
+    """The folder, as soon as an admin command that is at work on it has ended; it has a second for that."""
+    deadline_s = time.monotonic() + _COMMAND_S
+    while True:
+        try:
+            return DataFolder.open(path)
+        except DataFolderBusy:
+            if time.monotonic() >= deadline_s:
+                raise
+        await asyncio.sleep(_COMMAND_PAUSE_S)
 
 
 def _base_url(settings: Settings, port: int) -> str:
@@ -185,7 +241,7 @@ def _base_url(settings: Settings, port: int) -> str:
 
 async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> Platform:
     """Build the platform on an open data folder. Nothing is started yet but the database's writer."""
-    database = Database.open(folder.path / "bigmodel.db")
+    database = Database.open(folder.path / DATABASE_FILE)
     accounts = AuthStore(database, folder.path)
     log_format = settings.server.log_format
     log_stream = BackgroundStream(sys.stderr)
@@ -193,39 +249,73 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     metrics = Metrics()
     ids = IdSource()
     reporter = _Reporter(request_log, terminal)
-    registry = build_registry(settings, folder.path / "models", reporter, load_catalog())
+    catalog = load_catalog()
+    registry = build_registry(settings, folder.path / "models", reporter, catalog)
     metrics.add_gauge(
         "bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states
     )
-    in_flight = InFlight(settings.server.max_in_flight)
+    limits = Limits(settings.server.max_in_flight, earlier=DailyCount(database.read))
     metrics.add_gauge(
-        "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(in_flight.total)}
+        "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(limits.total)}
     )
+    authenticator = Authenticator(accounts)
+    leaks = LeakWatch(accounts, request_log.event)
+    metrics.add_counter("bigmodel_leaked_keys", "API keys seen in a body or a URL.", ["where"], leaks.counts)
     callers = Callers(
-        Authenticator(accounts), request_log, metrics, ids, default_language=settings.server.language
+        authenticator,
+        request_log,
+        metrics,
+        ids,
+        default_language=settings.server.language,
+        proxies=TrustedProxies(parse_networks(settings.server.trusted_proxies)),
+        leaks=leaks,
     )
+    plans = Plans(database, catalog, now_ms=unix_ms)
+    last_used = LastUsed(authenticator, accounts, request_log.event)
+    prices = await _prices(settings, database, catalog)
+    cashier = Cashier(database, prices, plans, now_ms=unix_ms, new_id=ids.request_id)
     pipeline = Pipeline(
         registry=registry,
-        in_flight=in_flight,
-        settlement=UsageStore(database),
+        admissions=Admissions(limits, cashier),
         request_log=request_log,
         metrics=metrics,
         ids=ids,
+        moderator=build_moderator(settings.moderation, request_log.event),
     )
     chat = {surface: ChatRoute(surface, pipeline, callers) for surface in SURFACES}
     health = HealthApi(registry, callers, metrics, database)
+    monitor = MonitorApi(
+        plans,
+        callers,
+        partial(Statements.open, folder.path),
+        catalog.plan.window_hours,
+        now_ms=unix_ms,
+    )
     return Platform(
         database=database,
         registry=registry,
         pipeline=pipeline,
         health=health,
         edge=Edge(hot_routes(chat), default_language=settings.server.language, note=callers.note),
-        asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health, callers),
+        asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health, monitor, callers),
         request_log=request_log,
         log_stream=log_stream,
+        last_used=last_used,
+        cashier=cashier,
+        rollup=RollUp(database, request_log.event),
+        tiers=Tiers(database, accounts, now_ms=unix_ms),
+        admin=admin_service(Parts(database, accounts, cashier, prices, plans, last_used.flush), unix_ms),
         # Last: nothing may fail between making the one key that is shown once and showing it.
         first_key=await accounts.ensure_operator(),
     )
+
+
+async def _prices(settings: Settings, database: Database, catalog: Catalog) -> PriceBook:
+    """The price book, with every price in force stored. The demo model's answers cost nothing under any name."""
+    configured = {model.id: model.price for model in settings.models if model.price is not None}
+    prices = PriceBook(database, None if settings.try_out else catalog, configured, now_ms=unix_ms)
+    await prices.save()
+    return prices
 
 
 class _Reporter:
@@ -242,6 +332,12 @@ class _Reporter:
         line = self._terminal.download(engine, progress)
         if line is not None:
             self._request_log.event(line)
+
+
+async def _expire(cashier: Cashier) -> None:
+    while True:
+        await asyncio.sleep(_EXPIRY_INTERVAL_S)
+        await cashier.expire()
 
 
 async def _start_engines(platform: Platform) -> None:

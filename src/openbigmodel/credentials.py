@@ -33,7 +33,10 @@ _TIME_MS_MIN = 100_000_000_000
 # Objects and arrays in a JSON part, which bounds how deep they can nest. A real JWT has one.
 _JSON_CONTAINERS_MAX = 64
 
-_ID_BYTES = 14
+# Every id of ours begins with these hex digits, so that one search of a text tells whether a key can be in it.
+KEY_ID_MARK = "b1690de1"
+
+_ID_BYTES = 10
 _CHECKSUM_DIGITS = 4
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # 62^43 is just above 2^256: the fewest characters that hold a whole digest.
@@ -101,9 +104,15 @@ def is_key_id(text: str) -> bool:
 
 
 def new_key_id(random_bytes: Callable[[int], bytes]) -> str:
-    """112 random bits and a 16-bit checksum: 32 lower-case hex digits, like bigmodel.cn's."""
-    digits = random_bytes(_ID_BYTES).hex()
+    """The mark, 80 random bits and a 16-bit checksum: 32 lower-case hex digits, like bigmodel.cn's."""
+    digits = KEY_ID_MARK + random_bytes(_ID_BYTES).hex()
     return digits + _checksum(digits)
+
+
+def is_own_key_id(key_id: str) -> bool:
+    """Whether this can be an id that `new_key_id` made: a slip of the keyboard or a chance hit is not."""
+    digits, checksum = key_id[:-_CHECKSUM_DIGITS], key_id[-_CHECKSUM_DIGITS:]
+    return key_id.startswith(KEY_ID_MARK) and _checksum(digits) == checksum
 
 
 def secret_of_digest(digest: bytes) -> str:

@@ -13,7 +13,7 @@ for callers, so a message in two languages and the retry headers can never be fo
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -301,6 +301,8 @@ class ApiError(Exception):
     `detail_en` replace or complete the table's text: codes 1210 and 1214 cover a hundred different mistakes,
     and a caller who is not told which one has to guess. `retry_after_s` is whole seconds.
     `status` overrides the table's HTTP status where HTTP itself has a better word (413, 431).
+    `content_filter` is what 1301 says of the content, level and role (api.md §8.3).
+    Other names fill the text's placeholders; a mapping has a word for each language.
     """
 
     def __init__(
@@ -312,6 +314,7 @@ class ApiError(Exception):
         detail_en: str | None = None,
         retry_after_s: int | None = None,
         status: int | None = None,
+        content_filter: Sequence[object] = (),
         **params: object,
     ) -> None:
         self.row = ERROR_CODES[code]
@@ -321,13 +324,14 @@ class ApiError(Exception):
         self.detail_zh = detail_zh
         self.detail_en = detail_en
         self.retry_after_s = retry_after_s
+        self.content_filter = content_filter
         self.params = params if field is None else {"field": field, **params}
         super().__init__(f"{code}: {self.message('en')}")
 
     def message(self, language: Language) -> str:
         """The text for the caller: the table's sentence, then what exactly was wrong."""
         text = self.row.zh if language == "zh" else self.row.en
-        text = _PLACEHOLDER.sub(lambda match: str(self.params.get(match[1], "")), text)
+        text = _PLACEHOLDER.sub(lambda match: self._param(match[1], language), text)
         detail = self.detail_zh if language == "zh" else self.detail_en
         if detail is None:
             return text
@@ -336,10 +340,17 @@ class ApiError(Exception):
         stop, space = ("。", "") if language == "zh" else (".", " ")
         return f"{text}{'' if text[-1] in '。.）)' else stop}{space}{detail}"
 
+    def _param(self, name: str, language: Language) -> str:
+        value = self.params.get(name, "")
+        return str(value[language] if isinstance(value, Mapping) else value)
+
 
 def render_error(error: ApiError, language: Language) -> bytes:
     """The GLM error body (api.md §8.1); `code` is a string."""
-    return msgspec.json.encode({"error": {"code": error.code, "message": error.message(language)}})
+    body: dict[str, object] = {"error": {"code": error.code, "message": error.message(language)}}
+    if error.content_filter:
+        body = {"contentFilter": error.content_filter, **body}
+    return msgspec.json.encode(body)
 
 
 def error_headers(error: ApiError) -> list[tuple[bytes, bytes]]:

@@ -1,48 +1,266 @@
-"""How many requests may be in flight; pure counting, nothing waits here.
+"""How much an account may ask for: at once, in a minute and in a day, of each model; and the whole platform at once.
 
-Owned by the event loop, so a check and its entry are one step: no two requests can take the last place.
+Owned by the event loop, so a check and its entry are one step: no two requests can take the last place. Nothing waits
+here; who has to wait is told for how long. What is measured is exact, in integers: never one request more than a
+limit allows, nor one less. Nothing is kept of an account whose buckets are full again.
+
+    in_flight  1302   requests of one account to one model at the same time (api.md §9.1)
+    rpm        1303   a bucket of `rpm` requests that fills up within a minute: after a rest all of them pass at once,
+                      then one each 60/rpm s; so never more than rpm + rpm·t/60 in any t seconds
+    tpm        1303   a bucket of `tpm` tokens. A request reserves what it may use, but never more than the bucket
+                      holds; what it did not use comes back at its end, what it used beyond that is taken then
+    daily      1304   requests from midnight to midnight in Beijing
+    platform   1305   requests of everybody at the same time
 """
 
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from openbigmodel.catalog import ModelLimits
 from openbigmodel.errors import ApiError
+
+__all__ = ["Limits", "ModelLimits", "Place"]
 
 # Asking again sooner would only meet the same crowd.
 _OVERLOAD_RETRY_AFTER_S = 2
+_MINUTE_US = 60_000_000
+_DAY_S = 86_400
+_BEIJING_S = 8 * 3600
+# Of what is kept, this part is looked through a second; whatever has become idle is gone a minute later.
+_LOOK_THROUGH_S = 60
+_LOOKS_MIN = 1000
 
 
-class InFlight:
-    """Counts requests under way: for the platform as a whole and for each account and model.
+def _none(account_id: str, model_id: str, midnight_s: int) -> int:
+    return 0
 
-    `platform_limit` bounds everything (1305 above it); `account_limit` one account's requests to one model (1302
-    above it, api.md §9.1). None is no limit.
+
+class _Bucket:
+    """A token bucket whose level is a moment: the one at which it is full again, in µs times `rate`.
+
+    A unit (a request, a token) is 60,000,000 parts, and each µs brings `rate` parts, so all of it is integers.
     """
 
-    def __init__(self, platform_limit: int, account_limit: int | None = None) -> None:
+    __slots__ = ("_full_at", "_rate")
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._full_at = 0
+
+    def take(self, units: int, rate: int, now_us: int) -> int:
+        """Take so many if they are there; else returns for how many µs they will not be.
+
+        `rate` is what the bucket holds, and what a minute brings.
+        """
+        if rate != self._rate:
+            self._change_rate(rate, now_us)
+        now, full_at = now_us * rate, self._full_at
+        if full_at < now:  # noqa: PLR1730  a call of max() costs more than all the rest
+            full_at = now
+        full_at += units * _MINUTE_US
+        beyond = full_at - now - rate * _MINUTE_US
+        if beyond > 0:
+            return -(-beyond // rate)
+        self._full_at = full_at
+        return 0
+
+    def _change_rate(self, rate: int, now_us: int) -> None:
+        """The limit was changed. What is missing stays missing, but never more than the new bucket holds."""
+        missing = min(max(self._full_at - now_us * self._rate, 0), rate * _MINUTE_US)
+        self._rate, self._full_at = rate, now_us * rate + missing
+
+    def take_more(self, units: int, now_us: int) -> None:
+        """Take so many, below zero if need be."""
+        self._full_at = max(self._full_at, now_us * self._rate) + units * _MINUTE_US
+
+    def give_back(self, units: int) -> None:
+        """Put back what was taken and not used."""
+        self._full_at -= units * _MINUTE_US
+
+    def full(self, now_us: int) -> bool:
+        return self._full_at <= now_us * self._rate
+
+
+class _Standing:
+    """What one account does with one model."""
+
+    __slots__ = ("day", "in_flight", "requests", "today", "tokens")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.requests: _Bucket | None = None
+        self.tokens: _Bucket | None = None
+        self.day = 0
+        self.today = 0
+
+    def idle(self, now_us: int, today: int) -> bool:
+        """Whether forgetting it changes nothing."""
+        return (
+            self.in_flight == 0
+            and (self.requests is None or self.requests.full(now_us))
+            and (self.tokens is None or self.tokens.full(now_us))
+            and (self.today == 0 or self.day != today)
+        )
+
+
+class Place(msgspec.Struct, gc=False):
+    """What one limited request has taken. `standing` is None once it was given back.
+
+    `reserved` tokens; one of the requests of `day`, 0 if those are not limited; one of `rpm` a minute.
+    """
+
+    standing: _Standing | None
+    reserved: int
+    day: int
+    rpm: int
+
+
+class Limits:
+    """All limits of the platform. `platform_limit` bounds the requests in flight of everybody together.
+
+    `now_s` is monotonic, `wall_s` the time of day (Unix); daily limits follow the second. `earlier` knows how many
+    requests an account made to a model since a midnight (Unix), before it was known here: a restart opens no limit.
+    """
+
+    def __init__(
+        self,
+        platform_limit: int,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+        earlier: Callable[[str, str, int], int] = _none,
+    ) -> None:
         assert platform_limit > 0
         self._platform_limit = platform_limit
-        self._account_limit = account_limit
-        # A plain dict: a Counter's missing keys and deletions are calls into Python.
-        self._by_account: dict[tuple[str, str], int] = {}
+        self._now_s = now_s
+        self._wall_s = wall_s
+        self._earlier = earlier
+        self._standings: OrderedDict[tuple[str, str], _Standing] = OrderedDict()
+        # In Beijing: the day's number, never 0, and when it ends (Unix seconds).
+        self._today = self._midnight_s = -_DAY_S
         self.total = 0
 
-    def enter(self, account_id: str, model_id: str, *, unlimited: bool = False) -> None:
-        """Take a place, to be given back with `leave`. Raises ApiError 1302 or 1305."""
+    def __len__(self) -> int:
+        """How many pairs of an account and a model are remembered."""
+        return len(self._standings)
+
+    def enter(
+        self, account_id: str, model_id: str, limits: ModelLimits | None = None, tokens: int = 0
+    ) -> Place | None:
+        """Take a place, to be given back with `leave` or `take_back`; None is one without limits of its own.
+
+        `tokens` is the most that the request may use. Raises ApiError 1302, 1303, 1304 or 1305, and then has taken
+        nothing.
+        """
         if self.total >= self._platform_limit:
             raise ApiError("1305", retry_after_s=_OVERLOAD_RETRY_AFTER_S)
-        key = (account_id, model_id)
-        held = self._by_account.get(key, 0)
-        if self._account_limit is not None and not unlimited and held >= self._account_limit:
-            raise ApiError("1302")
-        self._by_account[key] = held + 1
-        self.total += 1
+        if limits is None:
+            self.total += 1
+            return None
+        return self._place(account_id, model_id, limits, tokens)
 
-    def leave(self, account_id: str, model_id: str) -> None:
-        """Give the place back."""
-        key = (account_id, model_id)
-        held = self._by_account.get(key, 0)
-        assert held > 0, "left more often than entered"
-        assert self.total > 0
-        if held == 1:
-            del self._by_account[key]
-        else:
-            self._by_account[key] = held - 1
+    def leave(self, place: Place | None, used_tokens: int = 0) -> None:
+        """The request is over and has used so many tokens."""
+        assert self.total > 0, "left more often than entered"
         self.total -= 1
+        if place is None:
+            return
+        standing, place.standing = place.standing, None
+        assert standing is not None, "left twice"
+        standing.in_flight -= 1
+        if place.reserved and standing.tokens is not None:
+            unused = place.reserved - used_tokens
+            if unused >= 0:
+                standing.tokens.give_back(unused)
+            else:
+                clock = self._now_s
+                standing.tokens.take_more(-unused, int(clock() * 1_000_000))
+
+    def take_back(self, place: Place | None) -> None:
+        """The request was refused after all: as if it had never come."""
+        if place is not None:
+            standing = place.standing
+            assert standing is not None, "taken back twice"
+            if place.rpm and standing.requests is not None:
+                standing.requests.give_back(1)
+            if place.day and standing.day == place.day:
+                standing.today -= 1
+        self.leave(place)
+
+    def _place(self, account_id: str, model_id: str, limits: ModelLimits, tokens: int) -> Place:
+        key = (account_id, model_id)
+        standing = self._standings.get(key)
+        if standing is None:
+            standing = self._standings[key] = _Standing()
+        if limits.in_flight and standing.in_flight >= limits.in_flight:
+            raise _beyond("1302", 1, f"{limits.in_flight}个并发请求", f"{limits.in_flight} requests at once")
+        clock = self._now_s
+        now_us = int(clock() * 1_000_000)
+        rpm, tpm, daily = limits.rpm, limits.tpm, limits.daily
+        if rpm:
+            requests = standing.requests
+            if requests is None:
+                requests = standing.requests = _Bucket(rpm)
+            if wait_us := requests.take(1, rpm, now_us):
+                raise _beyond("1303", wait_us, f"每分钟{rpm}个请求", f"{rpm} requests a minute")
+        place = Place(standing, 0, 0, rpm)
+        standing.in_flight += 1
+        self.total += 1
+        if tpm:
+            bucket = standing.tokens
+            if bucket is None:
+                bucket = standing.tokens = _Bucket(tpm)
+            reserved = tpm if tokens > tpm else tokens or 1
+            if wait_us := bucket.take(reserved, tpm, now_us):
+                self.take_back(place)
+                raise _beyond("1303", wait_us, f"每分钟{tpm}个token", f"{tpm} tokens a minute")
+            place.reserved = reserved
+        if daily:
+            try:
+                wait_s = self._take_of_day(key, standing, daily)
+            except BaseException:  # the database, when it is asked about the time before a restart
+                self.take_back(place)
+                raise
+            if wait_s:
+                self.take_back(place)
+                raise _beyond("1304", wait_s * 1_000_000, f"每日{daily}个请求", f"{daily} requests a day")
+            place.day = standing.day
+        return place
+
+    def _take_of_day(self, key: tuple[str, str], standing: _Standing, daily: int) -> int:
+        """Take one of the day's requests; else returns for how many seconds there is none."""
+        wall_clock = self._wall_s
+        now_s = wall_clock()
+        if not self._midnight_s - _DAY_S <= now_s < self._midnight_s:
+            self._today = 1 + (int(now_s) + _BEIJING_S) // _DAY_S
+            self._midnight_s = self._today * _DAY_S - _BEIJING_S
+        if standing.day != self._today and standing.day != self._today + 1:
+            # A clock that was set back over midnight, by a day at most, does not open the new day's limit twice.
+            earlier = 0 if standing.day else self._earlier(*key, self._midnight_s - _DAY_S)
+            standing.day, standing.today = self._today, earlier
+        if standing.today >= daily:
+            return self._midnight_s - int(now_s)
+        standing.today += 1
+        return 0
+
+    def forget_idle(self) -> None:
+        """Forget some of what has become idle; to be called about once a second while anything is remembered."""
+        standings = self._standings
+        clock, wall_clock = self._now_s, self._wall_s
+        now_us, today = int(clock() * 1_000_000), 1 + (int(wall_clock()) + _BEIJING_S) // _DAY_S
+        for _ in range(min(len(standings), _LOOKS_MIN + len(standings) // _LOOK_THROUGH_S)):
+            key, standing = next(iter(standings.items()))
+            if standing.idle(now_us, today):
+                del standings[key]
+            else:
+                standings.move_to_end(key)
+
+
+def _beyond(code: str, wait_us: int, zh: str, en: str) -> ApiError:
+    """What is refused says which limit it met, and after how many whole seconds it would not."""
+    return ApiError(
+        code, retry_after_s=-(-wait_us // 1_000_000), detail_zh=f"限额：{zh}。", detail_en=f"Limit: {en}."
+    )

@@ -238,7 +238,7 @@ class Metrics(Collector):
         # By model, engine, HTTP status and GLM code.
         self._requests: dict[tuple[str, str, int, str], int] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
-        self._gauges: list[Callable[[], Metric]] = []
+        self._reports: list[Callable[[], Metric]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -276,7 +276,20 @@ class Metrics(Collector):
                 family.add_metric(list(values), value)
             return family
 
-        self._gauges.append(collect)
+        self._reports.append(collect)
+
+    def add_counter(
+        self, name: str, text: str, labels: list[str], read: Callable[[], dict[tuple[str, ...], float]]
+    ) -> None:
+        """The same for what only ever grows; `name` is without `_total`."""
+
+        def collect() -> Metric:
+            family = CounterMetricFamily(name, text, labels=labels)
+            for values, value in read().items():
+                family.add_metric(list(values), value)
+            return family
+
+        self._reports.append(collect)
 
     def collect(self) -> Iterator[Metric]:
         """Prometheus' view, made when it asks."""
@@ -308,8 +321,8 @@ class Metrics(Collector):
             first_tokens.add_metric(list(labels), totals.first_token.buckets(), totals.first_token.total_s)
         yield durations
         yield first_tokens
-        for gauge in self._gauges:
-            yield gauge()
+        for report in self._reports:
+            yield report()
 
     def render(self) -> bytes:
         """The text that `GET /metrics` answers."""

@@ -23,6 +23,7 @@ class LiveServer:
     """`root` is the URL without a path, `key` the first key, `banner` all that stdout had when it was ready."""
 
     def __init__(self, data: Path, *, config: Path | None = None) -> None:
+        self.data = data
         arguments = ["serve", "--port", "0", "--data", str(data)]
         if config is not None:
             arguments += ["--config", str(config)]

@@ -161,8 +161,8 @@ def test_the_model_is_echoed_as_it_was_sent(server: LiveServer) -> None:
 
 
 def test_a_stream_has_no_request_id(server: LiveServer) -> None:
-    answer = stream(server, request_id="my-own-id")
-    assert b"request_id" not in answer.body and b"my-own-id" not in answer.body
+    answer = stream(server, request_id="stream-id")
+    assert b"request_id" not in answer.body and b"stream-id" not in answer.body
 
 
 def test_content_and_reasoning_of_one_delta_are_parted(scripted: LiveServer) -> None:

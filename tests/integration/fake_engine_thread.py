@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import FakeRequest
+from openbigmodel.engines.fake_script import FakeRequest, Script, Step
 
 
 class ThreadedFakeEngine:
@@ -35,6 +35,10 @@ class ThreadedFakeEngine:
         return (
             f'[[engines]]\nname = "fake"\nkind = "openai"\nbase_url = "{self.engine.endpoint.url}"\n{models}'
         )
+
+    def play(self, script: Script | list[Step]) -> None:
+        """What the engine says to the next request that has no script yet."""
+        self._loop.call_soon_threadsafe(self.engine.play, script)
 
     def open_gate(self, number: int) -> None:
         self._loop.call_soon_threadsafe(self.requests[number].open_gate)

@@ -3,7 +3,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from openbigmodel.catalog import Catalog, Model, load_catalog
+from openbigmodel.billing.price_book import price_of, terms_of
+from openbigmodel.catalog import MICRO, Catalog, CreditRates, Model, PlanLevel, load_catalog
+from openbigmodel.settings import ModelLimits, ModelPrice
 
 
 @pytest.fixture(scope="module")
@@ -168,4 +170,136 @@ def test_a_file_with_a_mistake_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "catalog.toml"
     file.write_text(text)
     with pytest.raises((ValueError, msgspec.ValidationError)):
+        load_catalog(file)
+
+
+# The table of api.md §12.1: input, output and cached (none: as input), from so many tokens on (input, output).
+FLAT = {
+    "glm-5.3 glm-5.2": "8 28 2",
+    "glm-5.3-flash": "0.8 2.8 0.23",
+    "glm-5.3-flashx": "2 7 0.57",
+    "glm-4.7-flashx": "0.5 3 0.1",
+    "glm-4-plus": "5 5 2.5",
+    "glm-4-air-250414": "0.5 0.5 0.25",
+    "glm-4-airx": "10 10",
+    "glm-4-long": "1 1 0.5",
+    "glm-4-flashx-250414": "0.1 0.1 0.05",
+    "glm-4-assistant": "5 5",
+    "glm-4.1v-thinking-flashx": "2 2",
+    "embedding-3": "0.5 0",
+}
+BANDS = {
+    "glm-5.1": {(0, 0): "6 24 1.3", (32000, 0): "8 28 2"},
+    "glm-5-turbo glm-5v-turbo": {(0, 0): "5 22 1.2", (32000, 0): "7 26 1.8"},
+    "glm-5": {(0, 0): "4 18 1", (32000, 0): "6 22 1.5"},
+    "glm-4.7": {(0, 0): "2 8 0.4", (0, 200): "3 14 0.6", (32000, 0): "4 16 0.8"},
+    "glm-4.5-air": {(0, 0): "0.8 2 0.16", (0, 200): "0.8 6 0.16", (32000, 0): "1.2 8 0.24"},
+    "glm-4.6v": {(0, 0): "1 3 0.2", (32000, 0): "2 6 0.4"},
+    "glm-4.6v-flashx": {(0, 0): "0.15 1.5 0.03", (32000, 0): "0.3 3 0.03"},
+    "glm-4.5v": {(0, 0): "2 6 0.4", (32000, 0): "4 12 0.8"},
+}
+FREE = (
+    "glm-4.7-flash glm-4.5-flash glm-4-flash-250414 glm-4.6v-flash glm-4.1v-thinking-flash glm-4v-flash "
+    "cogview-3-flash cogvideox-flash"
+)
+
+
+def test_prices_are_those_of_the_page(catalog: Catalog) -> None:
+    wanted = {ids: {(0, 0): amounts} for ids, amounts in FLAT.items()} | BANDS
+    for ids, bands in wanted.items():
+        for model_id in ids.split():
+            price = find(catalog, model_id).price
+            assert price is not None
+            found = {
+                (band.input_from, band.output_from): " ".join(
+                    part for part in (band.input, band.output, band.cached) if part is not None
+                )
+                for band in price.bands
+            }
+            assert found == bands, model_id
+
+
+def test_free_models_have_the_price_nothing(catalog: Catalog) -> None:
+    assert {model_id for model_id in FREE.split() if find(catalog, model_id).free} == set(FREE.split())
+    assert all(model.price == ModelPrice() for model in catalog if model.free)
+
+
+def test_every_price_is_exact(catalog: Catalog) -> None:
+    # Read as a float, 0.57 must still be 570,000,000 nano-yuan, and come out as it was written.
+    for model in catalog:
+        if model.price is None:
+            continue
+        price = price_of(model.id, model.price)
+        assert price.free == model.free, model.id
+        written = [[band.input, band.output, band.cached] for band in model.price.bands]
+        terms = terms_of(price)
+        bands = terms.get("bands", [terms] if price.bands else [])
+        assert isinstance(bands, list)
+        assert [[band.get(key) for key in ("input", "output", "cached")] for band in bands] == written
+    flashx = find(catalog, "glm-5.3-flashx").price
+    assert flashx is not None
+    assert price_of("m", flashx).bands[0].cached == 570_000_000
+
+
+def test_a_batch_is_half_price(catalog: Catalog) -> None:
+    assert {model.price.batch_percent for model in catalog if model.price} == {50}
+
+
+def test_every_chat_model_but_one_has_a_price(catalog: Catalog) -> None:
+    assert [model.id for model in chat(catalog) if model.price is None] == ["autoglm-phone"]
+
+
+def test_pictures_and_films_cost_by_the_piece(catalog: Catalog) -> None:
+    image, film = find(catalog, "glm-image").price, find(catalog, "cogvideox-3").price
+    assert image is not None
+    assert film is not None
+    assert (image.per_image, film.per_call, image.bands) == ("0.1", "1", ())
+
+
+def test_limits_are_known_for_the_lowest_tier_alone(catalog: Catalog) -> None:
+    assert find(catalog, "glm-5.3").limits == {"V0": ModelLimits(in_flight=1)}
+    assert find(catalog, "glm-5.2").limits == {"V0": ModelLimits(in_flight=10)}
+    assert {tier for model in catalog for tier in model.limits} == {"V0"}
+
+
+def test_the_coding_plan(catalog: Catalog) -> None:
+    plan = catalog.plan
+    assert plan.levels == {
+        "lite": PlanLevel(2000 * MICRO, 10000 * MICRO),
+        "pro": PlanLevel(12000 * MICRO, 60000 * MICRO),
+        "max": PlanLevel(28000 * MICRO, 140000 * MICRO),
+    }
+    assert (plan.window_hours, plan.off_peak_percent) == (5, 50)
+    assert (plan.peak_days, plan.peak_from_hour, plan.peak_to_hour) == ((1, 2, 3, 4, 5), 14, 18)
+
+
+def test_what_models_cost_on_the_coding_plan(catalog: Catalog) -> None:
+    # 10,000 tokens cost 6.9 credits: one costs 690 millionths.
+    assert find(catalog, "glm-5.3").credits == CreditRates(input=690, cached=170, output=2400)
+    assert find(catalog, "glm-5.3-flash").credits == CreditRates(input=230, cached=56, output=800)
+    assert find(catalog, "glm-4.7-flash").credits == CreditRates(0, 0, 0)
+    for model in catalog:
+        if model.coding is not None:
+            assert model.credits or find(catalog, model.coding).credits is not None, model.id
+
+
+FAMILY = '[[families]]\n[families.models]\n"a" = {}\n'.replace("{}", "{ %s }")
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ("price = { input = 1 }", "a: .output is missing"),
+        ("free = true, price = { per_call = 1 }", "a cannot be free and have a price"),
+        ("limits = { rpm = -1 }", "a: .rpm must be a whole number"),
+        ("credits = { input = 0.001, cached = 1, output = 1 }", "a: credits.input must not be negative"),
+        ("credits = { input = -1, cached = 1, output = 1 }", "a: credits.input must not be negative"),
+    ],
+)
+def test_prices_limits_and_credits_with_a_mistake_are_refused(
+    facts: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalog.toml"
+    file.write_text(FAMILY % facts)
+    with pytest.raises(ValueError, match=message):
         load_catalog(file)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from openbigmodel.credentials import (
     API_KEY_BYTES_MAX,
     JWT_BYTES_MAX,
+    KEY_ID_MARK,
     TIMESTAMP_AHEAD_MS_MAX,
     ApiKey,
     CredentialError,
     is_key_id,
+    is_own_key_id,
     new_api_key,
     new_key_id,
     parse_api_key,
@@ -84,8 +86,19 @@ def test_new_keys_have_the_usual_form() -> None:
 
 def test_an_id_is_random_bytes_and_their_checksum() -> None:
     key_id = new_key_id(bytes)
-    assert key_id[:28] == "0" * 28
+    assert key_id[:28] == "b1690de1" + "0" * 20
     assert key_id[28:] == hashlib.sha256(b"key id " + key_id[:28].encode()).hexdigest()[:4]
+
+
+def test_an_id_of_ours_is_known_by_its_mark_and_checksum() -> None:
+    key_id = new_key_id(os.urandom)
+    assert len(key_id) == 32
+    assert is_own_key_id(key_id)
+    for index, digit in enumerate(key_id):
+        other = "0" if digit != "0" else "1"
+        assert not is_own_key_id(key_id[:index] + other + key_id[index + 1 :])
+    assert not is_own_key_id("")
+    assert not is_own_key_id(KEY_ID_MARK)
 
 
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))

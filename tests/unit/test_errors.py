@@ -48,6 +48,16 @@ def test_a_body_is_always_json_with_a_code_that_is_a_string(code: str, language:
     assert "${" not in body["error"]["message"]
 
 
+def test_what_was_sensitive_stands_beside_the_error() -> None:
+    """api.md §8.3, to the letter."""
+    error = ApiError("1301", content_filter=[{"level": 1, "role": "user"}])
+
+    body = render_error(error, "zh").decode()
+    assert body.startswith(
+        '{"contentFilter":[{"level":1,"role":"user"}],"error":{"code":"1301","message":"系统检测到'
+    )
+
+
 def test_placeholders() -> None:
     error = ApiError("1215", field1="a", field2="b")
 
@@ -122,3 +132,9 @@ def test_the_language_of_a_header(header: bytes | None, language: Language) -> N
 
 def test_the_default_language_is_the_operators() -> None:
     assert language_of(None, "en") == language_of(b"de", "en") == "en"
+
+
+def test_a_placeholder_may_have_a_word_for_each_language() -> None:
+    error = ApiError("1308", number=5, unit={"zh": "小时", "en": "hour"}, next_flush_time="later")
+    assert error.message("zh") == "已达到 5 小时 的使用上限。您的限额将在 later 重置。"
+    assert error.message("en") == "Usage limit reached for 5 hour. Your limit will reset at later"

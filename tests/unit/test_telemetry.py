@@ -310,6 +310,16 @@ def test_gauges_are_read_when_somebody_asks() -> None:
     assert found == {("bigmodel_under_way", ()): 5.0}
 
 
+def test_counters_are_read_when_somebody_asks() -> None:
+    metrics = Metrics()
+    seen: dict[tuple[str, ...], float] = {("body",): 0.0}
+    metrics.add_counter("bigmodel_keys_seen", "Keys.", ["where"], lambda: seen)
+    seen["body",] += 2
+
+    assert samples(metrics) == {("bigmodel_keys_seen_total", labels(where="body")): 2.0}
+    assert b"# TYPE bigmodel_keys_seen_total counter" in metrics.render()
+
+
 def test_labels_with_quotes_and_newlines_stay_one_line() -> None:
     metrics = Metrics()
     metrics.count(REFUSED, 'a"b\n\\c')

@@ -1,4 +1,7 @@
-"""One log line for each request that does not reach an engine: lists, unknown paths, wrong methods."""
+"""One log line for each request that does not reach an engine: lists, unknown paths, wrong methods.
+
+Here their URLs are also searched for API keys, which would get into the logs of every proxy on the way.
+"""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +25,8 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         path: str = scope["path"]
+        for part in (scope["raw_path"], scope["query_string"]):
+            self._callers.look_for_keys(part, "url")
 
         async def note_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -1,18 +1,25 @@
-"""Who is calling, and in which language they are answered: the same for every door of the API."""
+"""Who is calling, what they may, and in which language they are answered: the same for every door of the API."""
 
 import time
 from collections.abc import Callable
 
 from starlette.requests import Request
 
+from openbigmodel.api.client_address import TrustedProxies
 from openbigmodel.auth.api_keys import Authenticator, Principal
+from openbigmodel.auth.leaked import LEAK_MARK, LeakWatch, Where, without_secrets
+from openbigmodel.auth.restrictions import ApiEndpoint
+from openbigmodel.edge import RequestHead, Sink
 from openbigmodel.errors import Language, language_of
 from openbigmodel.ids import IdSource
 from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
 
 class Callers:
-    """Judges credentials. `default_language` is for callers without `Accept-Language`."""
+    """Judges credentials. `default_language` is for callers without `Accept-Language`.
+
+    `proxies` are believed about the address of whoever they forward; `leaks` hears of keys where none belong.
+    """
 
     def __init__(
         self,
@@ -22,6 +29,8 @@ class Callers:
         ids: IdSource,
         *,
         default_language: Language = "zh",
+        proxies: TrustedProxies | None = None,
+        leaks: LeakWatch | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._authenticator = authenticator
@@ -29,19 +38,45 @@ class Callers:
         self._metrics = metrics
         self._ids = ids
         self._default_language = default_language
+        self._proxies = proxies or TrustedProxies()
+        self._leaks = leaks
         self._now_s = now_s
 
-    def authenticate(self, authorization: bytes | None) -> Principal:
-        """The owner of a credential. Raises ApiError 1000-1004."""
-        return self._authenticator.authenticate(authorization)
+    def authenticate(self, head: RequestHead, sink: Sink, endpoint: ApiEndpoint) -> Principal:
+        """The owner of a hot request's credential.
+
+        Raises ApiError 1000-1004, 1112 for a locked account, 1220 for what the key is not allowed, 1113 for what a
+        Coding Plan does not include.
+        """
+        principal = self._authenticator.authenticate(head.get(b"authorization"))
+        if principal.restricted:
+            self._check(principal, endpoint, sink.peer, head.get(b"x-forwarded-for"))
+        return principal
+
+    def authenticate_request(self, request: Request, endpoint: ApiEndpoint) -> Principal:
+        """The same for an ASGI request."""
+        principal = self._authenticator.authenticate(_header(request, "authorization"))
+        if principal.restricted:
+            peer = request.client.host if request.client else ""
+            forwarded = ", ".join(request.headers.getlist("x-forwarded-for")).encode("latin-1")
+            self._check(principal, endpoint, peer, forwarded)
+        return principal
+
+    def _check(self, principal: Principal, endpoint: ApiEndpoint, peer: str, forwarded: bytes | None) -> None:
+        restrictions = principal.restrictions
+        if restrictions is not None and restrictions.networks is not None:
+            # First, so that a key in the wrong hands tells nothing about what it may do elsewhere.
+            restrictions.check_address(self._proxies.client(peer, forwarded))
+        principal.check_endpoint(endpoint)
+
+    def look_for_keys(self, text: bytes, where: Where) -> None:
+        """Flag the API keys that stand in the body or the URL of a request."""
+        if LEAK_MARK in text and self._leaks is not None:
+            self._leaks.look(text, where)
 
     def language(self, accept_language: bytes | None) -> Language:
         """The language of error texts."""
         return language_of(accept_language, self._default_language)
-
-    def authenticate_request(self, request: Request) -> Principal:
-        """The same for an ASGI request."""
-        return self.authenticate(_header(request, "authorization"))
 
     def language_of_request(self, request: Request) -> Language:
         """The same for an ASGI request."""
@@ -50,6 +85,7 @@ class Callers:
     def note(self, path: str, status: int, code: str = "") -> str:
         """Log and count a request that never reaches an engine; returns the id under which the log has it."""
         log_id = self._ids.request_id()
+        path = without_secrets(path)
         record = RequestRecord(time=timestamp(self._now_s()), id=log_id, path=path, status=status, code=code)
         self._request_log.write(record)
         self._metrics.count(record, "")

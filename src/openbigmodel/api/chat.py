@@ -2,10 +2,12 @@
 
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.errors import respond_error
+from openbigmodel.auth.restrictions import ApiEndpoint
 from openbigmodel.edge import Exchange, RequestHead, Sink
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.chat_request import Surface
-from openbigmodel.inference.pipeline import Caller, Pipeline
+from openbigmodel.inference.pipeline import Pipeline
 
 # Bytes. A prompt of a million tokens is about 4 MiB; files and images travel elsewhere.
 BODY_LIMIT = 10 * 1024 * 1024
@@ -18,6 +20,7 @@ class ChatRoute:
 
     def __init__(self, surface: Surface, pipeline: Pipeline, callers: Callers) -> None:
         self._surface = surface
+        self._endpoint = ApiEndpoint("chat", coding_keys=surface.coding)
         self._pipeline = pipeline
         self._callers = callers
 
@@ -25,8 +28,10 @@ class ChatRoute:
         """See HotRoute: judge the credential before a byte of the body is read."""
         language = self._callers.language(head.get(b"accept-language"))
         path = head.path.decode("ascii")
+        if head.query:
+            self._callers.look_for_keys(head.query, "url")
         try:
-            principal = self._callers.authenticate(head.get(b"authorization"))
+            principal = self._callers.authenticate(head, sink, self._endpoint)
         except ApiError as error:
             respond_error(sink, error, language, self._callers.note(path, error.status, error.code))
             return None
@@ -35,4 +40,5 @@ class ChatRoute:
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         """See HotRoute: serve an accepted request."""
         assert isinstance(accepted, Caller)
+        self._callers.look_for_keys(body, "body")
         return self._pipeline.chat(body, accepted, sink)

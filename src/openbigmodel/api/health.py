@@ -8,12 +8,14 @@ from starlette.responses import Response
 
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.errors import JSON
+from openbigmodel.auth.restrictions import ApiEndpoint
 from openbigmodel.engines.registry import Registry
 from openbigmodel.errors import ApiError
 from openbigmodel.telemetry import Metrics
 
 # A restart takes a moment, and requests wait for it.
 _ANSWERING = frozenset(("ready", "restarting"))
+_METRICS = ApiEndpoint("metrics", coding_keys=True)
 _LOOPBACK = frozenset(("127.0.0.1", "::1"))
 
 
@@ -58,7 +60,7 @@ class HealthApi:
         """
         peer = request.client.host if request.client else ""
         if peer not in _LOOPBACK or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
-            principal = self._callers.authenticate_request(request)
+            principal = self._callers.authenticate_request(request, _METRICS)
             if not principal.operator:
                 raise ApiError("1220", api_name="/metrics")
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")

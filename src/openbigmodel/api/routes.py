@@ -15,12 +15,14 @@ from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.errors import error_response, method_not_allowed, not_found
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
+from openbigmodel.api.monitor import MonitorApi
 from openbigmodel.api.surfaces import SURFACES
 from openbigmodel.edge import HotRoute
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.chat_request import Surface
 
 CHAT_COMPLETIONS = "/chat/completions"
+MONITOR = "/api/monitor/usage"
 _ALL_BUT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -29,11 +31,14 @@ def hot_routes(chat: Mapping[Surface, ChatRoute]) -> dict[bytes, HotRoute]:
     return {(surface.prefix + CHAT_COMPLETIONS).encode(): route for surface, route in chat.items()}
 
 
-def asgi_app(models: ModelsApi, health: HealthApi, callers: Callers) -> Starlette:
+def asgi_app(models: ModelsApi, health: HealthApi, monitor: MonitorApi, callers: Callers) -> Starlette:
     """Everything else."""
     routes: list[BaseRoute] = [
         Route("/health", health.health),
         Route("/metrics", health.metrics),
+        Route(MONITOR + "/quota/limit", monitor.quota),
+        Route(MONITOR + "/model-usage", monitor.model_usage),
+        Route(MONITOR + "/tool-usage", monitor.tool_usage),
     ]
     for surface in SURFACES:
         routes += [

@@ -1,18 +1,19 @@
 """Decides who is calling, from the credential in the request's headers (api.md §2).
 
 Rule: a credential that was proved is remembered under the SHA-256 of all of it, until it expires or any fact about
-its key changes; a refused one is judged anew every time. Nothing that a refusal says depends on anything but the
-table in `credentials.py`: unknown, disabled and wrong are one answer for `id.secret`, and cost the same work.
+its key or account changes; a refused one is judged anew every time. Nothing that a refusal says depends on anything
+but the table in `credentials.py`: unknown, disabled and wrong are one answer for `id.secret`, and cost the same work.
 """
 
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import msgspec
 
+from openbigmodel.auth.restrictions import ApiEndpoint, Restrictions
 from openbigmodel.credentials import (
     CredentialError,
     is_key_id,
@@ -31,24 +32,60 @@ _NEVER_MS = 1 << 62
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who is calling, and what their key is for. What restricts a key hangs here.
+    """Who is calling, and what their key is for.
 
-    `operator`: the platform's own account, without limits or price until somebody sets them.
+    `operator`: the platform's own account. `exempt`: without limits and price. `tier`: by which limits are chosen
+    (api.md §9.1). `restricted`: whether the checks below can refuse anything; computed, so that a request with an
+    ordinary key asks no more than this.
     """
 
     account_id: str
     api_key_id: str
     kind: KeyKind = "standard"
     operator: bool = False
+    exempt: bool = False
+    tier: str = "V0"
+    restrictions: Restrictions | None = None
+    restricted: bool = False
+
+    def __post_init__(self) -> None:
+        restricted = self.kind != "standard" or self.restrictions is not None
+        msgspec.structs.force_setattr(self, "restricted", restricted)
+
+    def check_endpoint(self, endpoint: ApiEndpoint) -> None:
+        """Raises ApiError 1113 where a Coding Plan is of no use, 1220 where this key is not allowed."""
+        if self.restrictions is not None:
+            self.restrictions.check_endpoint(endpoint.name)
+        if self.kind == "coding" and not endpoint.coding_keys:
+            raise ApiError("1113")
+
+    def check_model(self, model_id: str, *, listed: bool = True) -> None:
+        """Raises ApiError 1220 for a model that this key may not use, 1113 for one that no Coding Plan includes.
+
+        `listed`: whether the list of models has it; a Coding Plan includes no other (api.md §9.4).
+        """
+        if not self.allows_model(model_id):
+            raise ApiError("1220", api_name=model_id)
+        if self.kind == "coding" and not listed:
+            raise ApiError("1113")
+
+    def allows_model(self, model_id: str) -> bool:
+        """Whether this key's list of models has it, in any letter case, or there is no list."""
+        return self.restrictions is None or self.restrictions.allows_model(model_id)
 
 
 class KnownKey(msgspec.Struct, frozen=True):
-    """What a look-up tells about a key: whom it stands for, how to prove it, and until when (None: for ever)."""
+    """What a look-up tells about a key: whom it stands for, how to prove it, and until when (None: for ever).
+
+    `locked`: its account is. `leaked`: it was seen where no key belongs.
+    """
 
     principal: Principal
     secret: str
     active: bool
     expires_ms: int | None = None
+    locked: bool = False
+    leaked: bool = False
 
     def __repr__(self) -> str:
         return f"KnownKey(principal={self.principal!r}, active={self.active})"
@@ -63,10 +100,24 @@ class KeySource(Protocol):
     def on_change(self, listener: Callable[[str], None]) -> None:
         """Calls `listener` with a key's id after each change to that key."""
 
+    def on_account_change(self, listener: Callable[[str], None]) -> None:
+        """Calls `listener` with an account's id after each change to that account."""
+
 
 def unix_ms() -> int:
     """The time of day in whole milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+class _Proof:
+    """A credential that was proved. `until_ms`: from then on it is judged anew; `used_ms`: 0 once that is noted."""
+
+    __slots__ = ("principal", "until_ms", "used_ms")
+
+    def __init__(self, principal: Principal, until_ms: int, used_ms: int) -> None:
+        self.principal = principal
+        self.until_ms = until_ms
+        self.used_ms = used_ms
 
 
 class Authenticator:
@@ -82,16 +133,19 @@ class Authenticator:
         self._find_key = keys.find_key
         self._now_ms = now_ms
         self._cache_entries_max = cache_entries_max
-        # Digest of the credential -> who it is, and the millisecond from which that must be judged anew.
-        self._cache: OrderedDict[bytes, tuple[Principal, int]] = OrderedDict()
+        # By the credential's digest.
+        self._cache: OrderedDict[bytes, _Proof] = OrderedDict()
+        # When keys were used whose proofs are gone: key id -> Unix milliseconds.
+        self._used: dict[str, int] = {}
         keys.on_change(self.forget)
+        keys.on_account_change(self.forget_account)
 
     def authenticate(self, authorization: bytes | None) -> Principal:
         """Who sent this value of the header `Authorization`; None if there was no such header.
 
         Takes `Bearer <key or JWT>` (the scheme in any case, one space) and the bare key or JWT. Raises ApiError
         1001 without a credential, 1002 unparsable, 1000 unknown key or wrong secret, 1003 expired, 1004 wrong
-        signature.
+        signature, 1112 account locked.
         """
         if not authorization:
             raise ApiError("1001")
@@ -100,26 +154,57 @@ class Authenticator:
         else:
             credential = authorization
         digest = hashlib.sha256(credential).digest()
-        cache, now_ms = self._cache, self._now_ms
-        known = cache.get(digest)
-        if known is not None:
-            principal, until_ms = known
-            if now_ms() < until_ms:
+        cache, clock = self._cache, self._now_ms
+        now_ms = clock()
+        proof = cache.get(digest)
+        if proof is not None:
+            if now_ms < proof.until_ms:
+                # An attribute of what is at hand anyway costs 10 ns, a table of its own 60.
+                proof.used_ms = now_ms
                 cache.move_to_end(digest)
-                return principal
-            del cache[digest]
+                return proof.principal
+            self._drop(digest)
         try:
-            known = self._prove(credential)
+            principal, until_ms = self._prove(credential)
         except CredentialError as error:
             # Without a cause: its text is for tests, and a log of this exception must not add to what it says.
             raise ApiError(error.code) from None
-        self._remember(digest, known)
-        return known[0]
+        cache[digest] = _Proof(principal, until_ms, now_ms)
+        if len(cache) > self._cache_entries_max:
+            self._drop(next(iter(cache)))
+        return principal
 
     def forget(self, key_id: str) -> None:
         """To be called after any change to a key: its credentials are judged anew."""
-        for digest in [digest for digest, (who, _) in self._cache.items() if who.api_key_id == key_id]:
-            del self._cache[digest]
+        for digest in [each for each, proof in self._cache.items() if proof.principal.api_key_id == key_id]:
+            self._drop(digest)
+
+    def forget_account(self, account_id: str) -> None:
+        """The same after any change to an account."""
+        for digest in [
+            each for each, proof in self._cache.items() if proof.principal.account_id == account_id
+        ]:
+            self._drop(digest)
+
+    def take_used(self) -> dict[str, int]:
+        """When keys were last used (Unix ms by key id), as far as that was not taken before."""
+        for proof in self._cache.values():
+            self._note_used(proof)
+        used, self._used = self._used, {}
+        return used
+
+    def give_back_used(self, used: Mapping[str, int]) -> None:
+        """What was taken could not be written down; it is taken again next time."""
+        for key_id, used_ms in used.items():
+            self._used[key_id] = max(used_ms, self._used.get(key_id, 0))
+
+    def _drop(self, digest: bytes) -> None:
+        self._note_used(self._cache.pop(digest))
+
+    def _note_used(self, proof: _Proof) -> None:
+        if proof.used_ms:
+            self.give_back_used({proof.principal.api_key_id: proof.used_ms})
+            proof.used_ms = 0
 
     def _prove(self, credential: bytes) -> tuple[Principal, int]:
         try:
@@ -128,10 +213,19 @@ class Authenticator:
             raise CredentialError("1002", "not ASCII") from None
         # A cut-off JWT has one dot, too; what it starts with is `{"` in base64.
         if text.count(".") == 1 and not text.startswith("eyJ"):
-            return self._prove_api_key(text)
-        return self._prove_jwt(text)
+            found, until_ms = self._prove_api_key(text), _NEVER_MS
+        else:
+            found, until_ms = self._prove_jwt(text)
+        if found.expires_ms is not None:
+            if self._now_ms() >= found.expires_ms:
+                raise CredentialError("1003", "the key has expired")
+            # With the credential or with its key, whichever ends first.
+            until_ms = min(until_ms, found.expires_ms)
+        if found.locked:
+            raise ApiError("1112")
+        return found.principal, until_ms
 
-    def _prove_api_key(self, text: str) -> tuple[Principal, int]:
+    def _prove_api_key(self, text: str) -> KnownKey:
         key = parse_api_key(text)
         if key is None:
             raise CredentialError("1002", "not id.secret")
@@ -140,26 +234,13 @@ class Authenticator:
         same = same_secret(key.secret, found.secret if found is not None else None)
         if found is None or not found.active or not same:
             raise CredentialError("1000", "unknown or disabled key, or wrong secret")
-        return found.principal, self._expiry(found, _NEVER_MS)
+        return found
 
-    def _prove_jwt(self, text: str) -> tuple[Principal, int]:
+    def _prove_jwt(self, text: str) -> tuple[KnownKey, int]:
         jwt = read_jwt(text)
         found = self._find_key(jwt.key_id) if is_key_id(jwt.key_id) else None
         secret = found.secret if found is not None and found.active else None
         verify_jwt(jwt, secret, self._now_ms())
         # verify_jwt refuses what has no secret.
         assert found is not None
-        return found.principal, self._expiry(found, jwt.exp_ms)
-
-    def _expiry(self, key: KnownKey, until_ms: int) -> int:
-        """When this proof ends: with the credential or with its key, whichever is first."""
-        if key.expires_ms is None:
-            return until_ms
-        if self._now_ms() >= key.expires_ms:
-            raise CredentialError("1003", "the key has expired")
-        return min(until_ms, key.expires_ms)
-
-    def _remember(self, digest: bytes, known: tuple[Principal, int]) -> None:
-        self._cache[digest] = known
-        if len(self._cache) > self._cache_entries_max:
-            self._cache.popitem(last=False)
+        return found, jwt.exp_ms

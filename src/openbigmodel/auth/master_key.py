@@ -2,8 +2,8 @@
 
 Rule: the database never holds a secret. A JWT is signed with the raw secret, so a hash of it would not do; it is
 computed anew from the master key, the key's id and its version. A stolen database opens nothing; a stolen master
-key without the database opens everything whose id is known. So the file is for its owner alone (mode 0600), and a
-backup keeps it apart from the database.
+key without the database opens everything whose id is known. So the file is for its owner alone (mode 0600), and so is a
+backup, which holds both.
 """
 
 import hashlib

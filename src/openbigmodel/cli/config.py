@@ -1,5 +1,6 @@
 """`bigmodel config`: checks a settings file before a server depends on it, and writes the settings reference."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -7,12 +8,14 @@ import msgspec
 import typer
 
 from openbigmodel.engines.gguf import GgufError, read_header
+from openbigmodel.moderation.words import WordListError, read_word_list
 from openbigmodel.settings import (
     DownloadSettings,
     Field,
     GlmEngineSettings,
     LlamaCppEngineSettings,
     ModelSettings,
+    ModerationSettings,
     OpenAIEngineSettings,
     ServerSettings,
     Settings,
@@ -27,6 +30,7 @@ _SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("At the top", Settings),
     ("[server]", ServerSettings),
     ("[downloads]", DownloadSettings),
+    ("[moderation]", ModerationSettings),
     ('[[engines]] kind = "llamacpp"', LlamaCppEngineSettings),
     ('[[engines]] kind = "openai"', OpenAIEngineSettings),
     ('[[engines]] kind = "glm"', GlmEngineSettings),
@@ -65,7 +69,7 @@ def reference() -> int:
 
 
 def unusable_files(settings: Settings) -> list[str]:
-    """A sentence for each file that the settings name and that is not there, or is no model."""
+    """A sentence for each file that the settings name and that is not there, or is not what it should be."""
     named: list[tuple[str, Path | None]] = [
         ("server.tls_cert", settings.server.tls_cert),
         ("server.tls_key", settings.server.tls_key),
@@ -84,6 +88,11 @@ def unusable_files(settings: Settings) -> list[str]:
                 read_header(path)
             except GgufError as error:
                 found.append(f"{name}: {error}")
+    if settings.moderation.word_list is not None:
+        try:
+            read_word_list(settings.moderation.word_list)
+        except WordListError as error:
+            found.append(f"moderation.word_list: {error}")
     return found
 
 
@@ -109,13 +118,21 @@ def _type(annotation: Any) -> str:
     bare = _bare(annotation)
     if get_origin(bare) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(bare))
-    names = {"int": "number", "Path": "path", "ModelFile": "path or download"}
+    names = {
+        "int": "number",
+        "bool": "true or false",
+        "Path": "path",
+        "ModelFile": "path or download",
+        "tuple": "list",
+        "ModelPrice": "table",
+        "Mapping": "table",
+    }
     return names.get(bare.__name__, "text")
 
 
 def _bare(annotation: Any) -> Any:
     """The type inside `Annotated[… | None, …]`."""
-    while get_origin(annotation) not in (None, tuple, Literal):
+    while get_origin(annotation) not in (None, tuple, Literal, Mapping):
         annotation = next(part for part in get_args(annotation) if part is not type(None))
     return annotation
 
@@ -123,6 +140,8 @@ def _bare(annotation: Any) -> Any:
 def _default(field: Field) -> str:
     if field.required and field.env is None:
         return "required"
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     if isinstance(field.default, tuple):
         return ", ".join(f"`{part}`" for part in field.default)
     # Whatever else there is (nothing, an empty secret) is told in the help.

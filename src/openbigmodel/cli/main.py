@@ -1,7 +1,8 @@
 """The command `bigmodel`: its subcommands, and what becomes of an error.
 
 A person sees one sentence and an exit status: 1 if the work failed, 2 if the command or the settings are
-wrong, 130 after Ctrl-C. `--debug` shows the traceback as well.
+wrong, 130 after Ctrl-C. `--debug` shows the traceback as well. An admin command with `--json` says the sentence in a
+JSON object on stdout, and has status 1 for all but Ctrl-C.
 """
 
 import io
@@ -14,7 +15,23 @@ from typing import Annotated
 import typer
 
 from openbigmodel import __version__
-from openbigmodel.cli import config, doctor, server
+from openbigmodel.admin.protocol import AdminError
+from openbigmodel.cli import (
+    accounts,
+    backup,
+    bills,
+    config,
+    credit,
+    doctor,
+    keys,
+    packs,
+    prices,
+    server,
+    tables,
+    usage,
+    verify,
+)
+from openbigmodel.cli.admin import wants_json
 from openbigmodel.settings import SettingsError
 
 EXIT_FAILED = 1
@@ -25,6 +42,16 @@ cli = typer.Typer(name="bigmodel", add_completion=False, pretty_exceptions_enabl
 cli.command("serve")(server.serve)
 cli.command("doctor")(doctor.doctor)
 cli.add_typer(config.cli, name="config")
+cli.add_typer(accounts.cli, name="accounts")
+cli.add_typer(keys.cli, name="keys")
+cli.add_typer(credit.cli, name="credit")
+cli.add_typer(packs.cli, name="packs")
+cli.add_typer(prices.cli, name="prices")
+cli.add_typer(usage.cli, name="usage")
+cli.command("bills")(bills.bills)
+cli.command("verify")(verify.verify)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,22 +80,32 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line; the exit status."""
     try:
         status = cli(list(arguments) or ["--help"], prog_name="bigmodel", standalone_mode=False)
-        return int(status or 0)
+        return _interrupted(arguments) if status == EXIT_INTERRUPTED else int(status or 0)
     except (typer.TyperException, SettingsError) as error:
         return _fail(error, arguments, EXIT_MISUSED)
     except typer.Abort:
-        return EXIT_INTERRUPTED
-    except OSError as error:
+        return _interrupted(arguments)
+    except (AdminError, OSError) as error:
         return _fail(error, arguments, EXIT_FAILED)
     except Exception as error:  # noqa: BLE001 - the process's edge: a bug must not meet a person as a page of code
         return _fail(error, arguments, EXIT_FAILED, "internal error, please report it (--debug shows more): ")
+
+
+def _interrupted(arguments: Sequence[str]) -> int:
+    if wants_json(list(arguments)):
+        tables.show_error_as_json("interrupted")
+    return EXIT_INTERRUPTED
 
 
 def _fail(error: Exception, arguments: Sequence[str], status: int, introduction: str = "") -> int:
     if "--debug" in arguments:
         traceback.print_exception(error)
     text = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-    print(f"bigmodel: {introduction}{text or type(error).__name__}", file=sys.stderr)
+    text = introduction + (text or type(error).__name__)
+    if wants_json(list(arguments)):
+        tables.show_error_as_json(text)
+        return EXIT_FAILED
+    print(f"bigmodel: {text}", file=sys.stderr)
     return status
 
 

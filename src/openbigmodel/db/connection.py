@@ -22,12 +22,22 @@ from openbigmodel.db.writer import (
     DatabaseError,
     DatabaseFailed,
     Done,
+    Prepared,
     Value,
     Writer,
     failed,
 )
 
-__all__ = ["Database", "DatabaseBusy", "DatabaseClosed", "DatabaseError", "DatabaseFailed", "Done", "Value"]
+__all__ = [
+    "Database",
+    "DatabaseBusy",
+    "DatabaseClosed",
+    "DatabaseError",
+    "DatabaseFailed",
+    "Done",
+    "Prepared",
+    "Value",
+]
 
 # Readers hold up the event loop. In WAL mode only a recovery can make them wait at all.
 _READER_BUSY_MS = 200
@@ -112,6 +122,10 @@ class Database:
         apsw.Error for this statement alone, DatabaseFailed for the batch. Raises DatabaseBusy, DatabaseClosed.
         """
         self._writer.put(sql, params, done)
+
+    def submit_prepared(self, item: Prepared, done: Done) -> None:
+        """Queues statements that are worked out when their turn has come, as `submit` does one."""
+        self._writer.put(item, (), done)
 
     async def write(self, work: Callable[[apsw.Connection], _Result]) -> _Result:
         """Runs `work` on the writer's thread in a savepoint of its own; returns when its changes are on disk.

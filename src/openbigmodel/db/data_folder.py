@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+DATABASE_FILE = "bigmodel.db"
+
 
 class DataFolderError(Exception):
     """The data folder cannot be used; the text tells the operator why."""

@@ -6,7 +6,9 @@ synced the next one gathers, so all who wait share the cost of a sync.
 
 Who works when: the event loop runs the batch's statements, because each is microseconds and handing the
 interpreter to a thread and back costs more than that for every single one. The writer's thread runs functions
-and the commit, which waits for the disk. The connection is with one of them at a time.
+and the commit, which waits for the disk. The connection is with one of them at a time. A prepared item is a function
+as quick as a statement: it works out what to write when its turn has come, so that it can build on what was really
+written before it.
 
 One item that fails takes only itself back. A failure of the disk or the file fails every item of the batch: after
 an error at COMMIT nobody knows what is on disk, so the connection is dropped, opened afresh, and no item is
@@ -14,6 +16,7 @@ acknowledged. Whoever cares looks its row up again.
 """
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import deque
@@ -54,8 +57,28 @@ FATAL_ERRORS = (
 Value = str | int | float | bytes | None
 Done = Callable[[BaseException | None], None]
 Work = Callable[[apsw.Connection], object]
-_Item = tuple[str | Work, Sequence[Value], Done]
+
+
+class Prepared:
+    """Statements that are worked out when they are written; all of them happen or none."""
+
+    def write(self, connection: apsw.Connection) -> None:
+        """Runs the statements, within microseconds: the event loop may be waiting.
+
+        The connection is another one after a failure, and only then. What is raised is this item's own failure,
+        unless it is one of FATAL_ERRORS.
+        """
+        raise NotImplementedError
+
+    def undone(self) -> None:
+        """What it wrote is taken back with all of its batch, and `write` will be called again."""
+
+
+_What = str | Prepared | Work
+_Item = tuple[_What, Sequence[Value], Done]
 _Outcome = tuple[Done, BaseException | None]
+# What the event loop itself runs.
+_QUICK = (str, Prepared)
 
 
 class DatabaseError(Exception):
@@ -110,8 +133,11 @@ class Writer:
         """How many items wait for the next batches."""
         return len(self._waiting)
 
-    def put(self, what: str | Work, params: Sequence[Value], done: Done) -> None:
-        """Queues a statement that returns no rows, or a function. Raises DatabaseBusy, DatabaseClosed."""
+    def put(self, what: _What, params: Sequence[Value], done: Done) -> None:
+        """Queues a statement that returns no rows, a prepared item or a function.
+
+        Raises DatabaseBusy, DatabaseClosed.
+        """
         waiting = self._waiting
         if self._closed:
             raise DatabaseClosed("The database is closed")
@@ -147,14 +173,8 @@ class Writer:
         if self._closed:
             return
         batch = self._take_batch()
-        outcomes: list[_Outcome] = []
-        connection = self._connection
         try:
-            if connection is not None and _begin_at_once(connection):
-                for what, params, done in batch:
-                    if not isinstance(what, str):
-                        break
-                    outcomes.append((done, _run(connection, what, params)))
+            outcomes = [] if self._connection is None else _run_quick_items(self._connection, batch)
         except Exception as error:  # noqa: BLE001 - every item must get an answer.
             self._hand_over(partial(self._fail_batch, batch, error))
         else:
@@ -274,23 +294,67 @@ def _begin_patiently(connection: apsw.Connection) -> None:
         connection.set_busy_timeout(0)
 
 
-def _run(connection: apsw.Connection, what: str | Work, params: Sequence[Value]) -> BaseException | None:
-    """Runs one item; returns its own failure, raises what concerns the whole batch."""
+def _run_quick_items(connection: apsw.Connection, batch: list[_Item]) -> list[_Outcome]:
+    """Begins a transaction and runs what comes before the first function; nothing while somebody else writes.
+
+    Prepared items hardly ever fail, and a savepoint costs a quarter of what they write (2.5 of 12 us). So none is
+    made until one has failed; then the batch begins anew with a savepoint for each.
+    """
+    if not _begin_at_once(connection):
+        return []
+    outcomes: list[_Outcome] = []
     try:
-        if isinstance(what, str):
-            # A single statement takes itself back when it fails.
-            connection.execute(what, params)
-        else:
-            connection.execute("SAVEPOINT item")
-            what(connection)
-            connection.execute("RELEASE item")
+        for what, params, done in batch:
+            if isinstance(what, str):
+                outcomes.append((done, _run(connection, what, params)))
+            elif isinstance(what, Prepared):
+                what.write(connection)
+                outcomes.append((done, None))
+            else:
+                break
+    except Exception as error:  # Whatever it is, it comes again in the second round.
+        if isinstance(error, FATAL_ERRORS) or not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK")
+        for what, _, _ in batch[: len(outcomes) + 1]:
+            if isinstance(what, Prepared):
+                what.undone()
+        return _run_quick_items_one_by_one(connection, batch)
+    return outcomes
+
+
+def _run_quick_items_one_by_one(connection: apsw.Connection, batch: list[_Item]) -> list[_Outcome]:
+    if not _begin_at_once(connection):
+        return []
+    quick = itertools.takewhile(lambda item: isinstance(item[0], _QUICK), batch)
+    return [(done, _run(connection, what, params)) for what, params, done in quick]
+
+
+def _run(connection: apsw.Connection, what: _What, params: Sequence[Value]) -> BaseException | None:
+    """Runs one item; returns its own failure, raises what concerns the whole batch."""
+    if not isinstance(what, str):
+        return _run_in_savepoint(connection, what.write if isinstance(what, Prepared) else what)
+    try:
+        # A single statement takes itself back when it fails.
+        connection.execute(what, params)
     except Exception as error:  # Whatever it is, it is handed to whoever asked.
         if isinstance(error, FATAL_ERRORS) or not connection.in_transaction:
             raise
-        if not isinstance(what, str):
-            connection.execute("ROLLBACK TO item")
-            connection.execute("RELEASE item")
         return error
+    return None
+
+
+def _run_in_savepoint(connection: apsw.Connection, work: Work) -> BaseException | None:
+    connection.execute("SAVEPOINT item")
+    try:
+        work(connection)
+    except Exception as error:  # As above.
+        if isinstance(error, FATAL_ERRORS) or not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK TO item")
+        connection.execute("RELEASE item")
+        return error
+    connection.execute("RELEASE item")
     return None
 
 

@@ -35,6 +35,10 @@ class Exchange(Protocol):
 class Sink(Protocol):
     """Where a hot route writes its one answer. Once the client is gone every call is ignored."""
 
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection, which may be a proxy's; empty once that is gone."""
+
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer. `headers` are ready lines without content-length, date and connection."""
 
@@ -69,6 +73,8 @@ class HotRoute(Protocol):
 class Connection(Protocol):
     """What an answer needs of its connection."""
 
+    client: tuple[str, int] | None  # address and port of the other end
+
     @property
     def send(self) -> Callable[[bytes], None]:
         """Hands bytes to the transport."""
@@ -101,6 +107,11 @@ class Answer:
         self._chunked = head.http_minor == 1
         self.started = False
         self.ended = False
+
+    @property
+    def peer(self) -> str:
+        connection = self._connection
+        return "" if connection is None or connection.client is None else connection.client[0]
 
     def detach(self) -> None:
         """The connection is gone: from now on every call is ignored."""

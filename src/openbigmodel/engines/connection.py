@@ -8,6 +8,7 @@ One call ends in exactly one of `engine_ended` and `engine_failed`, unless it wa
 """
 
 import asyncio
+import posixpath
 import socket
 import ssl
 from typing import Protocol, cast
@@ -241,7 +242,7 @@ class ConnectionPool:
         self._closed = False
 
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EngineCall:
-        """Send `body` (JSON) to `path` below the endpoint's own; the answer goes to `consumer`."""
+        """Send `body` (JSON) to `path` below the endpoint's own (`/../x` is beside it); the answer goes to `consumer`."""
         call = EngineCall(self, path, body, consumer)
         while self._idle:
             connection = self._idle.pop()
@@ -307,8 +308,9 @@ class ConnectionPool:
         if head is None:
             endpoint = self._endpoint
             host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+            target = endpoint.path + path
             lines = [
-                f"POST {endpoint.path}{path} HTTP/1.1",
+                f"POST {posixpath.normpath(target) if path.startswith('/../') else target} HTTP/1.1",
                 f"Host: {host}:{endpoint.port}",
                 "Content-Type: application/json",
                 "Accept: application/json, text/event-stream",

@@ -12,7 +12,7 @@ from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
 from openbigmodel.engines.registry import Engine, Registry, Route
 from openbigmodel.engines.remote import RemoteEngine, endpoint_of
-from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, Profile
+from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, VLLM, Profile
 from openbigmodel.engines.weights import Hubs, HuggingFace, ModelScope, Progress, resolve_weights
 from openbigmodel.schemas.chat import ReasoningEffort
 from openbigmodel.settings import (
@@ -33,7 +33,7 @@ _DEMO_MAX_OUTPUT_TOKENS = 512
 
 # Of an embedded model when the settings name no bound.
 _MAX_OUTPUT_TOKENS = 4096
-_PROFILES = {profile.name: profile for profile in (OPENAI, LLAMA_SERVER)}
+_PROFILES = {profile.name: profile for profile in (OPENAI, LLAMA_SERVER, VLLM)}
 _ALL_EFFORTS = {effort: effort for effort in get_args(ReasoningEffort)}
 
 
@@ -59,7 +59,7 @@ class Reporter(Protocol):
 def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, catalog: Catalog) -> Registry:
     """All engines and routes. Nothing is started or downloaded yet. Raises EngineConfigError."""
     if settings.try_out:
-        return _try_out(catalog, reporter)
+        return _try_out(catalog, reporter, settings)
     engines: dict[str, Engine] = {}
     for entry in settings.engines:
         if isinstance(entry, LlamaCppEngineSettings):
@@ -71,7 +71,7 @@ def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, cat
     )
 
 
-def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
+def _try_out(catalog: Catalog, reporter: Reporter, settings: Settings) -> Registry:
     """One demo model that answers for every chat model that bigmodel.cn has."""
     profile = msgspec.structs.replace(
         LLAMA_SERVER, greedy_by_default=True, max_output_tokens=_DEMO_MAX_OUTPUT_TOKENS
@@ -90,7 +90,8 @@ def _try_out(catalog: Catalog, reporter: Reporter) -> Registry:
 
     engine = EmbeddedEngine(DEMO_MODEL_ID, profile, prepare, report)
     demo = msgspec.structs.replace(_model(DEMO_MODEL_ID, catalog), listed=True)
-    models = [demo, *(model for model in catalog if model.kind == "chat")]
+    others = [model for model in catalog if model.kind == "chat" and model.id != DEMO_MODEL_ID]
+    models = [demo, *(_limited(model, settings) for model in others)]
     return Registry([engine], {model.id: Route(model, engine, DEMO_MODEL_ID) for model in models})
 
 
@@ -149,12 +150,19 @@ def _model(model_id: str, catalog: Catalog) -> Model:
     )
 
 
+def _limited(model: Model, settings: Settings) -> Model:
+    """bigmodel.cn's limits are for bigmodel.cn, unless somebody wants them here."""
+    return model if settings.server.catalog_limits else msgspec.structs.replace(model, limits={})
+
+
 def _route(entry: ModelSettings, settings: Settings, engines: dict[str, Engine], catalog: Catalog) -> Route:
     engine = engines.get(entry.engine)
     if engine is None:
         raise EngineConfigError(f"model {entry.id}: there is no engine named {entry.engine}")
     # What an operator has configured is on the list, whatever bigmodel.cn does.
-    model = msgspec.structs.replace(_model(entry.id, catalog), listed=True)
+    model = msgspec.structs.replace(_limited(_model(entry.id, catalog), settings), listed=True)
+    if entry.limits is not None:
+        model = msgspec.structs.replace(model, limits=entry.limits)
     if entry.max_tokens is not None:
         model = msgspec.structs.replace(
             model,

@@ -4,7 +4,7 @@ The allow-list is the type: only what is written here reaches an engine, so a ca
 fields that the platform does not know (reliability.md §2.4). How engines differ is a `Profile`, data only.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,6 +26,10 @@ class Profile(msgspec.Struct, frozen=True):
     `compiles_schemas`: turns schemas and forced calls into grammars, some of which stop it for good.
     `speaks_glm`: bigmodel.cn itself or another Open BigModel, which takes GLM's own fields.
     `max_output_tokens`: the most that this engine may produce for one request.
+    `running_usage`: each chunk can carry the counts so far (`stream_options.continuous_usage_stats`), so that an
+    answer that breaks off can be billed to the token. Chunks that all differ cost the relay 4 µs more each.
+    `prompt_counter`: how the engine tells the size of a prompt without answering it: `input_tokens`, the chat
+    request itself to `/chat/completions/input_tokens`; `tokenize`, its messages to `/tokenize` at the server's root.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Profile(msgspec.Struct, frozen=True):
     speaks_glm: bool = False
     compiles_schemas: bool = False
     max_output_tokens: int | None = None
+    running_usage: bool = False
+    prompt_counter: Literal["", "input_tokens", "tokenize"] = ""
 
 
 # Any engine that speaks the OpenAI protocol.
@@ -51,7 +57,10 @@ LLAMA_SERVER = Profile(
     thinking_always_said=True,
     keep_alive=False,
     compiles_schemas=True,
+    prompt_counter="input_tokens",
 )
+# vLLM, and what counts as it does.
+VLLM = Profile(name="vllm", running_usage=True, prompt_counter="tokenize")
 
 
 class Generation(msgspec.Struct, frozen=True):
@@ -79,6 +88,7 @@ _COUNTING_KEYWORDS = frozenset(
 _MAX_COUNTED = 1000
 _ENCODE = msgspec.json.Encoder().encode
 _INCLUDE_USAGE = {"include_usage": True}
+_RUNNING_USAGE = {"include_usage": True, "continuous_usage_stats": True}
 
 
 def to_openai(
@@ -125,7 +135,7 @@ def to_openai(
         return _ENCODE(body)
     if stream:
         # Forced on: a stream that could opt out of its usage could not be billed.
-        body.stream_options = _INCLUDE_USAGE
+        body.stream_options = _RUNNING_USAGE if profile.running_usage else _INCLUDE_USAGE
         if profile.counts_in_chunks:
             body.timings_per_token = True
             # llama-server notices that its reader has left when it has something to tell: so it reports on long

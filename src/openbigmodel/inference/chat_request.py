@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from openbigmodel.catalog import Model
-from openbigmodel.engines.translate import Generation
+from openbigmodel.engines.translate import Generation, Profile
 from openbigmodel.errors import ApiError
 from openbigmodel.schemas.chat import ChatRequest, Message, PlainMessage, ToolCall
 
@@ -24,6 +24,9 @@ MAX_SCHEMA_MEMBERS = 500
 MAX_ARGUMENT_VALUES = 100_000
 MAX_REQUEST_ID_CHARACTERS = 64
 MAX_USER_ID_CHARACTERS = 128
+# What a chat template adds to a prompt beyond the size of its JSON: its opening, and instructions for tools.
+_TEMPLATE_TOKENS = 64
+_TOOL_TEMPLATE_TOKENS = 512
 
 _DECODE = msgspec.json.Decoder(ChatRequest).decode
 _DECODE_PLAIN_MESSAGES = msgspec.json.Decoder(list[PlainMessage]).decode
@@ -354,3 +357,16 @@ def _max_tokens(request: ChatRequest, model: Model) -> int:
             detail_en=f"{field} is invalid: the range is [1,{model.max_tokens}]",
         )
     return int(asked)
+
+
+def prompt_bound(request: ChatRequest, body: bytes) -> int:
+    """Tokens that the prompt has at most: a token is never less than a byte, and JSON is longer than a template."""
+    if request.tools or request.response_format is not None:
+        return len(body) + _TEMPLATE_TOKENS + _TOOL_TEMPLATE_TOKENS
+    return len(request.messages) + _TEMPLATE_TOKENS
+
+
+def completion_bound(generation: Generation, profile: Profile) -> int:
+    """Tokens that the answer has at most. An engine that was not told is stopped there."""
+    cap = profile.max_output_tokens
+    return generation.max_tokens if cap is None or cap > generation.max_tokens else cap

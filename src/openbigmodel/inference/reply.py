@@ -9,6 +9,8 @@ from typing import Protocol
 import msgspec
 
 from openbigmodel.billing.usage import Usage
+from openbigmodel.catalog import Model
+from openbigmodel.engines.translate import Generation
 from openbigmodel.ids import tool_call_id
 from openbigmodel.schemas.chat import (
     BodyChoice,
@@ -17,6 +19,8 @@ from openbigmodel.schemas.chat import (
     BodyToolCall,
     BodyUsage,
     CachedTokens,
+    ChatRequest,
+    Finding,
     ReasoningTokens,
     ReplyBody,
     ReplyFunction,
@@ -88,12 +92,13 @@ class _Call:
 class StreamWriter:
     """Server-sent events. With `tool_stream`, arguments go out as they come; else each call goes out whole."""
 
-    __slots__ = ("_calls", "_first_call", "_head", "_pending", "_prefix", "_tool_stream")
+    __slots__ = ("_calls", "_first_call", "_head", "_pending", "_prefix", "_tool_stream", "content_filter")
 
     def __init__(self, head: ReplyHead, first_call: int, *, tool_stream: bool) -> None:
         self._head = head
         self._first_call = first_call
         self._tool_stream = tool_stream
+        self.content_filter: tuple[Finding, ...] = ()
         self._calls: list[_Call] = []
         self._pending: list[bytes] = []
         self._prefix = (
@@ -177,13 +182,15 @@ class StreamWriter:
 
     def finish(self, finish_reason: str, usage: Usage, ended_s: int) -> bytes:
         """What was held back, the one final chunk with reason and usage, and `[DONE]`."""
-        if finish_reason != "network_error":
+        if finish_reason not in {"network_error", "sensitive"}:
             # Of a call that broke off nobody knows the end, and half of its arguments could be taken for all.
             self._flush_last_call()
-        final = b'%b"finish_reason":%b,"delta":{"role":"assistant","content":""}}],"usage":%b}\n\n' % (
+        found = self.content_filter
+        final = b'%b"finish_reason":%b,"delta":{"role":"assistant","content":""}}],"usage":%b%b}\n\n' % (
             self._prefix,
             _ENCODE(finish_reason),
             _ENCODE(reply_usage(self._head, usage)),
+            b',"content_filter":%b' % _ENCODE(found) if found else b"",
         )
         return self.take() + final + DONE
 
@@ -191,11 +198,12 @@ class StreamWriter:
 class BodyWriter:
     """One JSON body, its keys in alphabetical order."""
 
-    __slots__ = ("_calls", "_content", "_first_call", "_head", "_reasoning")
+    __slots__ = ("_calls", "_content", "_first_call", "_head", "_reasoning", "content_filter")
 
     def __init__(self, head: ReplyHead, first_call: int) -> None:
         self._head = head
         self._first_call = first_call
+        self.content_filter: tuple[Finding, ...] = ()
         self._reasoning: list[str] = []
         self._content: list[str] = []
         self._calls: list[_Call] = []
@@ -210,11 +218,11 @@ class BodyWriter:
 
     def reasoning_run(self, texts: list[bytes]) -> None:
         """More of the reasoning."""
-        self._reasoning.append(_decoded(texts))
+        self._reasoning.append(decoded(texts))
 
     def content_run(self, texts: list[bytes]) -> None:
         """More of the answer."""
-        self._content.append(_decoded(texts))
+        self._content.append(decoded(texts))
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of a call."""
@@ -245,6 +253,7 @@ class BodyWriter:
         return _ENCODE(
             ReplyBody(
                 choices=[BodyChoice(finish_reason, 0, message)],
+                content_filter=self.content_filter,
                 created=ended_s,
                 id=head.id,
                 model=head.model,
@@ -265,7 +274,8 @@ class BodyWriter:
         )
 
 
-def _decoded(texts: list[bytes]) -> str:
+def decoded(texts: list[bytes]) -> str:
+    """The text of a run of chunks."""
     return msgspec.json.decode(b'"%b"' % b"".join(texts), type=str)
 
 
@@ -280,3 +290,28 @@ def reply_usage(head: ReplyHead, usage: Usage) -> ReplyUsage:
         if head.shows_reasoning_tokens
         else None,
     )
+
+
+def new_writer(
+    log_id: str,
+    request_id: str,
+    created_s: int,
+    named: str,
+    model: Model,
+    request: ChatRequest,
+    generation: Generation,
+    first_call: int,
+) -> StreamWriter | BodyWriter:
+    """The writer for a reply by `model`, which is called `named` in it; its tool calls count up from `first_call`."""
+    shown = model.reasoning_tokens
+    head = ReplyHead(
+        log_id,
+        request_id,
+        created_s,
+        named,
+        model.cached_tokens,
+        shown == "always" or (shown == "thinking" and generation.thinking is not False),
+    )
+    if request.stream:
+        return StreamWriter(head, first_call, tool_stream=bool(request.tool_stream))
+    return BodyWriter(head, first_call)

@@ -58,6 +58,20 @@ class ResponseFormat(msgspec.Struct, gc=False, omit_defaults=True):
     json_schema: dict[str, Any] | None = None
 
 
+class Finding(msgspec.Struct, frozen=True, gc=False):
+    """Something sensitive: how severe, 0 being worst and 3 slight, and in whose part of the conversation (api.md §8.3)."""
+
+    level: int
+    role: Literal["user", "assistant", "history"]
+
+
+class SensitiveWordCheck(msgspec.Struct, gc=False):
+    """`DISABLE` as the status switches moderation off, for accounts that may (api.md §3.1)."""
+
+    type: str | None = None
+    status: str | None = None
+
+
 class PlainMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """The most common message by far: nothing but a role and a text, so it can be sent on as it came."""
 
@@ -89,6 +103,7 @@ class ChatRequest(msgspec.Struct, gc=False):
     # The official SDK's own tests send a float (api.md §3.1).
     request_id: str | int | float | None = None
     user_id: str | int | float | None = None
+    sensitive_word_check: SensitiveWordCheck | None = None
     seed: int | None = None
 
 
@@ -176,10 +191,11 @@ class BodyUsage(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):
     total_tokens: int
 
 
-class ReplyBody(msgspec.Struct, gc=False):
-    """A chat completion."""
+class ReplyBody(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):
+    """A chat completion. `content_filter` is there only when moderation has found something (api.md §3.3)."""
 
     choices: list[BodyChoice]
+    content_filter: tuple[Finding, ...] = ()
     created: int
     id: str
     model: str

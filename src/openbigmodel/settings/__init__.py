@@ -8,6 +8,7 @@ from openbigmodel.settings.fields import (
     LlamaCppEngineSettings,
     ModelFile,
     ModelSettings,
+    ModerationSettings,
     OpenAIEngineSettings,
     Secret,
     ServerSettings,
@@ -16,20 +17,37 @@ from openbigmodel.settings.fields import (
     fields_of,
 )
 from openbigmodel.settings.loader import load_settings
+from openbigmodel.settings.terms import (
+    EVERY_TIER,
+    TIERS,
+    ModelLimits,
+    ModelPrice,
+    PriceBand,
+    read_limits,
+    read_price,
+)
 
 __all__ = [
+    "EVERY_TIER",
+    "TIERS",
     "DownloadSettings",
     "EngineSettings",
     "Field",
     "GlmEngineSettings",
     "LlamaCppEngineSettings",
     "ModelFile",
+    "ModelLimits",
+    "ModelPrice",
     "ModelSettings",
+    "ModerationSettings",
     "OpenAIEngineSettings",
+    "PriceBand",
     "Secret",
     "ServerSettings",
     "Settings",
     "SettingsError",
     "fields_of",
     "load_settings",
+    "read_limits",
+    "read_price",
 ]

@@ -11,10 +11,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from openbigmodel.settings.terms import ModelLimits, ModelPrice
+
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 # Service managers kill what has not ended after 90 s.
 DrainSeconds = Annotated[int, Meta(ge=0, le=60)]
+CheckSeconds = Annotated[int, Meta(ge=1, le=60)]
+Level = Annotated[int, Meta(ge=0, le=3)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -65,6 +69,12 @@ class ModelFile(str):
         return None if self.startswith(DOWNLOAD_PREFIXES) else Path(self)
 
 
+class NetworkText(str):
+    """A network such as 10.0.0.0/8, or a single address."""
+
+    __slots__ = ()
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A table of the settings file."""
 
@@ -101,12 +111,26 @@ class ServerSettings(Section, frozen=True, kw_only=True):
             "Requests under way at once, all accounts together; one more is refused with 1305.",
         ),
     ] = 4096
+    trusted_proxies: Annotated[
+        tuple[NetworkText, ...],
+        _help(
+            "Networks and addresses of reverse proxies, whose X-Forwarded-For is believed where an API key is "
+            "restricted to addresses; in the environment, separated by commas.",
+        ),
+    ] = ()
     drain_s: Annotated[
         DrainSeconds,
         _help(
             "Seconds, at most 60, that requests under way get to finish when the server is told to stop.",
         ),
     ] = 5
+    catalog_limits: Annotated[
+        bool,
+        _help(
+            "Whether accounts have bigmodel.cn's own limits on requests in flight, as in the model catalog, for "
+            "models that have no limits here.",
+        ),
+    ] = False
 
 
 class DownloadSettings(Section, frozen=True, kw_only=True):
@@ -127,6 +151,55 @@ class DownloadSettings(Section, frozen=True, kw_only=True):
         Secret,
         _help("Access token for private repositories, or env:NAME.", env="MODELSCOPE_API_TOKEN"),
     ] = Secret("")
+
+
+class ModerationSettings(Section, frozen=True, kw_only=True):
+    """What callers may not send and models not say; off unless word_list or checker_url is set."""
+
+    word_list: Annotated[
+        Path | None,
+        _help("Text file with a word or phrase a line, read at the start; see docs/moderation.md."),
+    ] = None
+    checker_url: Annotated[
+        str,
+        _help("URL of a service that is asked about each text; see docs/moderation.md."),
+    ] = ""
+    checker_key: Annotated[
+        Secret,
+        _help("Credential for the checker, sent as a bearer token, best as env:NAME."),
+    ] = Secret("")
+    checker_timeout_s: Annotated[
+        CheckSeconds,
+        _help("Seconds, at most 60, that the checker may take for an answer, waiting for its turn included."),
+    ] = 3
+    checker_concurrency: Annotated[Count, _help("Questions that the checker is asked at once.")] = 16
+    checker_on_failure: Annotated[
+        Literal["block", "pass"],
+        _help("What becomes of a text about which the checker gives no answer."),
+    ] = "block"
+    applies_to: Annotated[
+        Literal["both", "input", "output"],
+        _help("Whether what callers send, what models answer, or both is judged."),
+    ] = "both"
+    block_level: Annotated[
+        Level,
+        _help(
+            "Words of this level and more severe ones block, 0 being the most severe and 3 the least; the others are "
+            "reported in content_filter."
+        ),
+    ] = 3
+    may_disable: Annotated[
+        tuple[Text, ...],
+        _help(
+            "Ids of accounts whose requests may switch moderation off with sensitive_word_check, * for all; the "
+            "operator's own may always."
+        ),
+    ] = ()
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is judged at all."""
+        return self.word_list is not None or bool(self.checker_url)
 
 
 class _Engine(Section, frozen=True, kw_only=True, tag_field="kind"):
@@ -182,8 +255,11 @@ class OpenAIEngineSettings(_RemoteEngine, frozen=True, kw_only=True, tag="openai
         _help("Model name to ask for where a [[models]] entry gives no target."),
     ] = None
     profile: Annotated[
-        Literal["openai", "llama-server"],
-        _help("Which server it is: llama-server has ways of its own, openai fits all others."),
+        Literal["openai", "llama-server", "vllm"],
+        _help(
+            "Which server it is: llama-server has ways of its own; vllm counts as it goes, so that an answer that "
+            "breaks off is billed to the token; openai fits all others."
+        ),
     ] = "openai"
 
 
@@ -203,6 +279,21 @@ class ModelSettings(Section, frozen=True, kw_only=True):
     max_tokens: Annotated[
         Count | None, _help("Most tokens an answer may have. Default: as in the model catalog.")
     ] = None
+    price: Annotated[
+        ModelPrice | None,
+        _help(
+            "Yuan per million tokens, as numbers or text: { input, output, cached }. By length: { bands = [{ input_from, "
+            "output_from, input, output, cached }] }. Also per_call, per_image and batch_percent. Default: as in the "
+            "model catalog; free for a model that it does not have."
+        ),
+    ] = None
+    limits: Annotated[
+        Mapping[str, ModelLimits] | None,
+        _help(
+            "What one account may ask of the model: { in_flight, rpm, tpm, daily }, 0 for no limit; or one such table "
+            "for each tier, V0 to V3, and * for all others. Default: none, see server.catalog_limits."
+        ),
+    ] = None
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -218,6 +309,7 @@ class Settings(Section, frozen=True, kw_only=True):
     config: Path | None = None
     server: ServerSettings = ServerSettings()
     downloads: DownloadSettings = DownloadSettings()
+    moderation: ModerationSettings = ModerationSettings()
     engines: tuple[EngineSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
 

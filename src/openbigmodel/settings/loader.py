@@ -6,10 +6,11 @@ that names file and key, and never quotes a value that may be a secret.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from openbigmodel.settings.fields import (
     GlmEngineSettings,
     ModelFile,
     ModelSettings,
+    ModerationSettings,
+    NetworkText,
     OpenAIEngineSettings,
     Secret,
     Section,
@@ -33,11 +36,15 @@ from openbigmodel.settings.fields import (
     SettingsError,
     fields_of,
 )
+from openbigmodel.settings.terms import read_limits, read_price
 
 _PREFIX = "BIGMODEL_"
 _CONFIG = "BIGMODEL_CONFIG"
 
 _SectionT = TypeVar("_SectionT", bound=Section)
+
+# Tables with a grammar of their own.
+_TABLES: Mapping[str, Callable[[object], object]] = {"price": read_price, "limits": read_limits}
 
 
 def load_settings(
@@ -45,16 +52,18 @@ def load_settings(
     *,
     flags: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
+    need_secrets: bool = True,
 ) -> Settings:
     """Read and check everything; raises SettingsError.
 
     `flags` holds command-line values by dotted name (`server.port`, `data`); None means not given. Relative
-    paths in the file are relative to the file, others to the current folder.
+    paths in the file are relative to the file, others to the current folder. Without `need_secrets`, an `env:NAME`
+    whose variable is not set is an empty secret: whoever gives an admin command need not have the server's environment.
     """
     environ = os.environ if environ is None else environ
     if config is None and environ.get(_CONFIG):
         config = Path(environ[_CONFIG])
-    loader = _Loader(config, environ)
+    loader = _Loader(config, environ, need_secrets=need_secrets)
     loader.overlay_environment()
     loader.overlay_flags(flags or {})
     return loader.load()
@@ -63,8 +72,9 @@ def load_settings(
 class _Loader:
     """One reading of the settings: the raw table, and where each value in it came from."""
 
-    def __init__(self, config: Path | None, environ: Mapping[str, str]) -> None:
+    def __init__(self, config: Path | None, environ: Mapping[str, str], *, need_secrets: bool) -> None:
         self._environ = environ
+        self._need_secrets = need_secrets
         self._config = None if config is None else config.absolute()
         self._table = {} if config is None else _read_toml(config)
         self._labels: dict[str, str] = {}  # dotted name -> the variable or flag that set it
@@ -114,13 +124,20 @@ class _Loader:
         models = tuple(self._section(ModelSettings, *entry) for entry in self._entries("models", "id"))
         server = self._section(ServerSettings, self._table.get("server", {}), "server.")
         downloads = self._section(DownloadSettings, self._table.get("downloads", {}), "downloads.")
-        sections = ("server", "downloads", "engines", "models")
+        moderation = self._section(ModerationSettings, self._table.get("moderation", {}), "moderation.")
+        sections = ("server", "downloads", "moderation", "engines", "models")
         rest = {key: value for key, value in self._table.items() if key not in sections}
         if "data" not in rest:
             rest["data"] = str(self._default_data())
         top = self._section(Settings, rest, "", also_known=sections)
         settings = msgspec.structs.replace(
-            top, config=self._config, server=server, downloads=downloads, engines=engines, models=models
+            top,
+            config=self._config,
+            server=server,
+            downloads=downloads,
+            moderation=moderation,
+            engines=engines,
+            models=models,
         )
         self._check(settings)
         return settings
@@ -165,6 +182,12 @@ class _Loader:
         return cls(**values)
 
     def _value(self, field: Field, value: object, name: str) -> object:
+        read = _TABLES.get(field.name)
+        if read is not None:
+            try:
+                return read(value)
+            except ValueError as error:
+                raise SettingsError(f"{self._label(name)}{error}") from error
         try:
             return msgspec.convert(
                 value, field.type, dec_hook=lambda wanted, raw: self._own_type(wanted, raw, name)
@@ -178,6 +201,8 @@ class _Loader:
             raise SettingsError(f"{self._label(name)} must be text")
         if wanted is Secret:
             return self._secret(raw, name)
+        if wanted is NetworkText:
+            return self._network(raw, name)
         base = Path.cwd() if self._config is None or name in self._labels else self._config.parent
         if wanted is ModelFile:
             return self._model_file(raw, base, name)
@@ -193,11 +218,19 @@ class _Loader:
             raise SettingsError(f"{self._label(name)} must look like {raw.partition(':')[0]}:OWNER/REPO/FILE")
         return ModelFile(raw)
 
+    def _network(self, raw: str, name: str) -> NetworkText:
+        try:
+            return NetworkText(ipaddress.ip_network(raw.strip()))
+        except ValueError as error:
+            raise SettingsError(f"{self._label(name)}: {error}") from error
+
     def _secret(self, raw: str, name: str) -> Secret:
         scheme, colon, variable = raw.partition(":")
         if not colon or scheme != "env":
             return Secret(raw)
         if not self._environ.get(variable):
+            if not self._need_secrets:
+                return Secret("")
             raise SettingsError(f"{self._label(name)}: the environment variable {variable} is not set")
         return Secret(self._environ[variable])
 
@@ -231,6 +264,7 @@ class _Loader:
             raise SettingsError(f"{self._label('server.' + given)} needs {wanted} too")
         for name in ("hf_endpoint", "modelscope_endpoint"):
             self._check_url(getattr(settings.downloads, name), "downloads." + name)
+        self._check_moderation(settings.moderation)
         names: list[str] = []
         for engine in settings.engines:
             where = f'[[engines]] "{engine.name}": '
@@ -240,6 +274,12 @@ class _Loader:
             if isinstance(engine, OpenAIEngineSettings | GlmEngineSettings):
                 self._check_url(engine.base_url, where + "base_url")
         self._check_models(settings.models, names)
+
+    def _check_moderation(self, moderation: ModerationSettings) -> None:
+        if moderation.checker_url:
+            self._check_url(moderation.checker_url, "moderation.checker_url", "checker_key")
+        elif moderation.checker_key:
+            raise SettingsError(f"{self._label('moderation.checker_key')} needs checker_url too")
 
     def _check_models(self, models: tuple[ModelSettings, ...], engine_names: list[str]) -> None:
         seen: set[str] = set()
@@ -254,7 +294,7 @@ class _Loader:
                 hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
                 raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
 
-    def _check_url(self, url: str, name: str) -> None:
+    def _check_url(self, url: str, name: str, credential: str = "api_key") -> None:
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -266,7 +306,7 @@ class _Loader:
         if port == 0:
             raise SettingsError(f"{self._label(name)} must have a port from 1 to 65535")
         if parts.username or parts.password:
-            raise SettingsError(f"{self._label(name)} must not contain a credential; use api_key")
+            raise SettingsError(f"{self._label(name)} must not contain a credential; use {credential}")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -282,12 +322,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _from_text(text: str, default: object) -> object:
     """An environment variable's text as TOML would have given it."""
+    if isinstance(default, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower(), text)
     if isinstance(default, int) and re.fullmatch(r"\s*[0-9]{1,18}\s*", text):
         return int(text)
+    if isinstance(default, tuple):
+        return [part.strip() for part in text.split(",")]
     return text
 
 
-_WORDS = {"int": "a whole number", "str": "text", "array": "a list"}
+_WORDS = {"int": "a whole number", "str": "text", "bool": "true or false", "array": "a list"}
 
 
 def _explain(message: str, annotation: object) -> str:

@@ -5,6 +5,7 @@ The base URL and key come from the environment where the client reads them, as i
 
 import importlib
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -85,7 +86,7 @@ scenarios.play(
         **scenarios.mistakes(connect, here.key, here.wrong_key),
         **scenarios.jwt_credentials(connect, here),
         "jwt-mode": jwt_mode,
-        "float-request-id": lambda: usual.chat(GREETING, request_id=1795235525.26).seen,
+        "float-request-id": lambda: usual.chat(GREETING, request_id=round(1000 * time.time()) + 0.5).seen,
         "text-request-id": lambda: usual.chat(GREETING, request_id="contract-" + name).seen,
         "everything-set": lambda: (
             usual.chat(

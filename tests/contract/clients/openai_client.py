@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -156,7 +157,7 @@ played = {
     **scenarios.tool_streaming(usual),
     **scenarios.mistakes(connect, here.key, here.wrong_key),
     **scenarios.jwt_credentials(connect, here),
-    "float-request-id": lambda: usual.chat(GREETING, request_id=1795235525.26).seen,
+    "float-request-id": lambda: usual.chat(GREETING, request_id=round(1000 * time.time()) + 0.5).seen,
     "models": usual.models,
     "model": lambda: usual.model("glm-4.6"),
     "unknown-model-shown": lambda: usual.model("glm-none"),

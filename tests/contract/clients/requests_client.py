@@ -1,6 +1,7 @@
 """A program without an SDK: `requests` and json."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,7 +85,7 @@ scenarios.play(
         **scenarios.jwt_credentials(connect, here),
         "raw-jwt": raw_jwt,
         "no-header": no_header,
-        "float-request-id": lambda: usual.chat(GREETING, request_id=1795235525.26).seen,
+        "float-request-id": lambda: usual.chat(GREETING, request_id=round(1000 * time.time()) + 0.5).seen,
         "models": lambda: usual.session.get(here.root + "/api/paas/v4/models", timeout=60).json(),
         "cancelled": cancelled,
         "separators": separators,

@@ -115,7 +115,7 @@ export function common(connect) {
     "only-system": () => seen(chat([{ role: "system", content: "你好" }])),
     "day-jwt": () => seen(connect(here.day_jwt).chat(GREETING)),
     "expired-jwt": () => seen(connect(here.expired_jwt).chat(GREETING)),
-    "float-request-id": () => seen(chat(GREETING, { request_id: 1795235525.26 })),
+    "float-request-id": () => seen(chat(GREETING, { request_id: Date.now() + 0.25 })),
   };
 }
 

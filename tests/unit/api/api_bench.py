@@ -6,14 +6,21 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import uvloop
+from starlette.applications import Starlette
 
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
+from openbigmodel.api.client_address import TrustedProxies
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
+from openbigmodel.api.monitor import MonitorApi
 from openbigmodel.api.routes import asgi_app
 from openbigmodel.api.surfaces import SURFACES
+from openbigmodel.auth.accounts import FlaggedKey
 from openbigmodel.auth.api_keys import Authenticator, KnownKey, Principal
+from openbigmodel.auth.leaked import LeakWatch
+from openbigmodel.auth.restrictions import parse_networks, read_restrictions
+from openbigmodel.billing.statement import Statements
 from openbigmodel.credentials import new_api_key
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Step
@@ -22,21 +29,42 @@ from tests.unit.inference.pipeline_bench import Bench
 
 OPERATOR = new_api_key(os.urandom)
 USER = new_api_key(os.urandom)
+CODING_USER = new_api_key(os.urandom)
+RESTRICTED_USER = new_api_key(os.urandom)
 CREATED_S = 1_795_000_000
 URL = "http://platform"
 
 
+PRINCIPALS = {
+    OPERATOR: Principal("account", OPERATOR.id, operator=True),
+    USER: Principal("account", USER.id),
+    CODING_USER: Principal("account", CODING_USER.id, "coding"),
+    RESTRICTED_USER: Principal(
+        "account",
+        RESTRICTED_USER.id,
+        restrictions=read_restrictions(["glm-4.6"], ["chat", "models"], ["127.0.0.0/8", "203.0.113.7"]),
+    ),
+}
+
+
 class Keys:
-    """One key for the operator and one for somebody else."""
+    """A key for the operator, and one of each kind for others."""
 
     def find_key(self, key_id: str) -> KnownKey | None:
-        for key, operator in ((OPERATOR, True), (USER, False)):
+        for key, principal in PRINCIPALS.items():
             if key.id == key_id:
-                return KnownKey(Principal("account", key.id, operator=operator), key.secret, active=True)
+                return KnownKey(principal, key.secret, active=True)
         return None
+
+    async def flag_leaked(self, key_id: str, *, overlap_s: int) -> FlaggedKey | None:
+        """It is never noted, so that each time is the first."""
+        return FlaggedKey(key_id, "account", None)
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         """They never change."""
+
+    def on_account_change(self, listener: Callable[[str], None]) -> None:
+        """Nor does their account."""
 
 
 class ApiBench:
@@ -47,12 +75,32 @@ class ApiBench:
         # Stands in for the database towards the health page.
         self.failure: str | None = None
         registry = bench.pipeline.registry
+        self.leaks = LeakWatch(Keys(), bench.request_log.event)
         self.callers = Callers(
-            Authenticator(Keys()), bench.request_log, bench.metrics, IdSource(), now_s=lambda: CREATED_S
+            Authenticator(Keys()),
+            bench.request_log,
+            bench.metrics,
+            IdSource(),
+            proxies=TrustedProxies(parse_networks(["127.0.0.1"])),
+            leaks=self.leaks,
+            now_s=lambda: CREATED_S,
         )
         self.chat = {surface: ChatRoute(surface, bench.pipeline, self.callers) for surface in SURFACES}
         self.health = HealthApi(registry, self.callers, bench.metrics, self)
-        self.app = asgi_app(ModelsApi(registry, self.callers, CREATED_S), self.health, self.callers)
+        monitor = MonitorApi(self, self.callers, self.statements, 5, now_ms=lambda: CREATED_S * 1000)
+        self.app = self.app_with(monitor)
+
+    def app_with(self, monitor: MonitorApi) -> Starlette:
+        """All routes; those of plans and usage on something that is not here."""
+        models = ModelsApi(self.bench.pipeline.registry, self.callers, CREATED_S)
+        return asgi_app(models, self.health, monitor, self.callers)
+
+    def quota(self, account_id: str, now_ms: int) -> None:
+        """Stands in for the plans: nobody has one."""
+
+    def statements(self) -> Statements:
+        """There is no database here."""
+        raise AssertionError("not asked for")
 
     def client(self, *, peer: str = "127.0.0.1", key: str | None = str(USER)) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 12345))

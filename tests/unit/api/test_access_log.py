@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.api.api_bench import ApiBench, run
+from tests.unit.api.api_bench import USER, ApiBench, run
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,17 @@ def test_a_crash_leaves_a_line_too() -> None:
         async with api.client() as client:
             assert (await client.get("/health")).status_code == 500
         assert [(line["path"], line["status"]) for line in api.bench.records] == [("/health", 500)]
+
+    run(test)
+
+
+@pytest.mark.parametrize("url", ["/v1/models?key={}", "/v1/models/{}", "/{}", "/v1/chat/completions?k={}"])
+def test_a_key_in_a_url_is_seen_and_its_secret_is_not_noted(url: str) -> None:
+    async def test(api: ApiBench) -> None:
+        async with api.client(key=None) as client:
+            await client.get(url.format(USER))
+        assert api.leaks.seen == {"body": 0, "url": 1}
+        assert api.bench.records
+        assert USER.secret not in api.bench.log.getvalue()
 
     run(test)

@@ -2,30 +2,125 @@ import asyncio
 import io
 import json
 import os
+from collections.abc import Callable
 
 import pytest
+from starlette.requests import Request
 
 from openbigmodel.api.callers import Callers
-from openbigmodel.auth.api_keys import Authenticator
+from openbigmodel.api.client_address import TrustedProxies
+from openbigmodel.auth.api_keys import Authenticator, Principal
+from openbigmodel.auth.leaked import LeakWatch
+from openbigmodel.auth.restrictions import ApiEndpoint, parse_networks
+from openbigmodel.credentials import ApiKey
+from openbigmodel.edge.head import read_head
 from openbigmodel.errors import ApiError, Language
 from openbigmodel.ids import IdSource
 from openbigmodel.telemetry import Metrics, RequestLog
-from tests.unit.api.api_bench import OPERATOR, USER, Keys
+from tests.unit.api.api_bench import CODING_USER, OPERATOR, RESTRICTED_USER, USER, Keys
+from tests.unit.inference.pipeline_bench import RecordingSink
+
+CHAT = ApiEndpoint("chat", coding_keys=False)
+CODING_CHAT = ApiEndpoint("chat", coding_keys=True)
+METRICS = ApiEndpoint("metrics", coding_keys=True)
+
+Judge = Callable[[Callers, ApiKey | None, ApiEndpoint, str, list[str]], Principal]
 
 
-def callers(log: io.StringIO | None = None, language: Language = "zh") -> Callers:
+def callers(
+    log: io.StringIO | None = None, language: Language = "zh", leaks: LeakWatch | None = None
+) -> Callers:
     request_log = RequestLog(log or io.StringIO(), as_json=True)
     ids = IdSource(lambda: 0.0, os.urandom)
     return Callers(
-        Authenticator(Keys()), request_log, Metrics(), ids, default_language=language, now_s=lambda: 0.5
+        Authenticator(Keys()),
+        request_log,
+        Metrics(),
+        ids,
+        default_language=language,
+        proxies=TrustedProxies(parse_networks(["127.0.0.1"])),
+        leaks=leaks,
+        now_s=lambda: 0.5,
     )
 
 
-def test_who_is_calling() -> None:
-    assert callers().authenticate(f"Bearer {USER}".encode()).api_key_id == USER.id
-    assert callers().authenticate(str(OPERATOR).encode()).operator
+def at_the_edge(
+    known: Callers, key: ApiKey | None, endpoint: ApiEndpoint, peer: str, forwarded: list[str]
+) -> Principal:
+    lines = [f"authorization: Bearer {key}"] if key else []
+    lines += [f"x-forwarded-for: {claim}" for claim in forwarded]
+    found = read_head("\r\n".join(("POST / HTTP/1.1", "host: a", *lines, "\r\n")).encode())
+    assert found is not None
+    sink = RecordingSink([], "hot")
+    sink.peer = peer
+    return known.authenticate(found[0], sink, endpoint)
+
+
+def by_asgi(
+    known: Callers, key: ApiKey | None, endpoint: ApiEndpoint, peer: str, forwarded: list[str]
+) -> Principal:
+    headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
+    headers += [(b"x-forwarded-for", claim.encode()) for claim in forwarded]
+    request = Request({"type": "http", "headers": headers, "client": (peer, 1) if peer else None})
+    return known.authenticate_request(request, endpoint)
+
+
+both_doors = pytest.mark.parametrize("judge", [at_the_edge, by_asgi])
+
+
+@both_doors
+def test_who_is_calling(judge: Judge) -> None:
+    assert judge(callers(), USER, CHAT, "1.2.3.4", []).api_key_id == USER.id
+    assert judge(callers(), OPERATOR, METRICS, "1.2.3.4", ["9.9.9.9"]).operator
     with pytest.raises(ApiError, match="1001: "):
-        callers().authenticate(None)
+        judge(callers(), None, CHAT, "1.2.3.4", [])
+
+
+@both_doors
+@pytest.mark.parametrize(
+    ("key", "endpoint", "peer", "forwarded", "code"),
+    [
+        (CODING_USER, CODING_CHAT, "1.2.3.4", [], None),
+        (CODING_USER, CHAT, "1.2.3.4", [], "1113 429"),
+        (USER, CODING_CHAT, "1.2.3.4", [], None),
+        (RESTRICTED_USER, CHAT, "203.0.113.7", [], None),
+        (RESTRICTED_USER, CODING_CHAT, "203.0.113.7", [], None),
+        (RESTRICTED_USER, METRICS, "203.0.113.7", [], "1220 403"),
+        (RESTRICTED_USER, CHAT, "203.0.113.8", [], "1220 403"),
+        (RESTRICTED_USER, CHAT, "", [], "1220 403"),
+        # Only the proxy is believed.
+        (RESTRICTED_USER, CHAT, "203.0.113.8", ["203.0.113.7"], "1220 403"),
+        (RESTRICTED_USER, CHAT, "127.0.0.1", ["203.0.113.7"], None),
+        (RESTRICTED_USER, CHAT, "127.0.0.1", ["203.0.113.7, 203.0.113.8"], "1220 403"),
+        (RESTRICTED_USER, CHAT, "127.0.0.1", ["203.0.113.7", "203.0.113.8"], "1220 403"),
+        (RESTRICTED_USER, CHAT, "127.0.0.1", ["203.0.113.8", "203.0.113.7"], None),
+        (RESTRICTED_USER, CHAT, "127.0.0.1", ["unknown"], "1220 403"),
+        (RESTRICTED_USER, CHAT, "127.0.0.1", [], None),
+    ],
+)
+def test_what_a_key_is_not_for(
+    judge: Judge, key: ApiKey, endpoint: ApiEndpoint, peer: str, forwarded: list[str], code: str | None
+) -> None:
+    try:
+        judge(callers(), key, endpoint, peer, forwarded)
+    except ApiError as error:
+        assert f"{error.code} {error.status}" == code
+    else:
+        assert code is None
+
+
+def test_keys_where_none_belong_are_looked_for() -> None:
+    async def main() -> None:
+        leaks = LeakWatch(Keys(), print)
+        known = callers(leaks=leaks)
+        known.look_for_keys(b"nothing here", "body")
+        known.look_for_keys(f"key={USER}".encode(), "url")
+        known.look_for_keys(f"{USER.id}.{OPERATOR.secret}".encode(), "body")
+        assert leaks.seen == {"body": 0, "url": 1}
+        # Without anybody who listens there is nothing to do.
+        callers().look_for_keys(str(USER).encode(), "body")
+
+    asyncio.run(main())
 
 
 def test_the_language_of_those_who_name_none() -> None:
@@ -51,3 +146,16 @@ def test_a_refusal_is_noted_without_the_credential() -> None:
     assert (
         b'bigmodel_requests_total{code="1000",engine="",model="",status="401"} 1.0' in known._metrics.render()
     )
+
+
+def test_a_key_in_a_path_does_not_get_into_the_log() -> None:
+    log = io.StringIO()
+    known = callers(log)
+
+    async def note() -> None:
+        known.note(f"/v1/models/{USER}", 404)
+        known._request_log.flush()
+
+    asyncio.run(note())
+    assert USER.secret not in log.getvalue()
+    assert json.loads(log.getvalue())["path"] == f"/v1/models/{USER.id}.***"

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from openbigmodel.api.surfaces import PAAS
+from openbigmodel.api.surfaces import CODING, OPENAI, PAAS
+from openbigmodel.credentials import ApiKey
 from openbigmodel.edge import RequestHead
 from openbigmodel.edge.head import read_head
 from openbigmodel.engines.fake_script import Reply
-from openbigmodel.inference.pipeline import Caller
-from tests.unit.api.api_bench import USER, ApiBench, run
+from openbigmodel.inference.caller import Caller
+from openbigmodel.inference.chat_request import Surface
+from tests.unit.api.api_bench import CODING_USER, RESTRICTED_USER, USER, ApiBench, run
 from tests.unit.inference.pipeline_bench import RecordingSink
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -58,3 +60,58 @@ def test_the_hot_route_refuses_before_the_body(credential: bytes | None, code: s
         assert api.bench.records[0]["code"] == code
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("key", "surface", "refusal"),
+    [
+        (USER, CODING, None),
+        (CODING_USER, CODING, None),
+        (CODING_USER, PAAS, (429, "1113")),
+        (CODING_USER, OPENAI, (429, "1113")),
+        (RESTRICTED_USER, PAAS, None),
+    ],
+)
+def test_a_key_is_for_its_bases(key: ApiKey, surface: Surface, refusal: tuple[int, str] | None) -> None:
+    async def test(api: ApiBench) -> None:
+        sink = RecordingSink([], "hot")
+        accepted = api.chat[surface].accept(head((b"authorization", f"Bearer {key}".encode())), sink)
+        assert (accepted is None) == (refusal is not None)
+        if refusal is not None:
+            assert (sink.status, sink.code) == refusal
+            # Nobody need ask again.
+            assert sink.headers["x-should-retry"] == "false"
+
+    run(test)
+
+
+def test_a_key_is_for_its_addresses() -> None:
+    async def test(api: ApiBench) -> None:
+        sink = RecordingSink([], "hot")
+        sink.peer = "203.0.113.8"
+        request = head((b"authorization", f"Bearer {RESTRICTED_USER}".encode()), (b"accept-language", b"en"))
+        assert api.chat[PAAS].accept(request, sink) is None
+        assert (sink.status, sink.code) == (403, "1220")
+        assert b"203.0.113.8" in sink.body
+
+    run(test)
+
+
+def test_a_key_in_the_body_or_the_query_is_seen() -> None:
+    async def test(api: ApiBench) -> None:
+        route = api.chat[PAAS]
+        with_query = read_head(f"POST {PATH}?key={USER} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        assert with_query is not None
+        # Also without a credential where it belongs.
+        assert route.accept(with_query[0], RecordingSink([], "hot")) is None
+        assert api.leaks.seen == {"body": 0, "url": 1}
+
+        sink = RecordingSink([], "hot")
+        request = head((b"authorization", KEY))
+        accepted = route.accept(request, sink)
+        leaking = body(messages=[{"role": "user", "content": f"I use {USER}"}])
+        assert route.run(accepted, request, leaking, sink) is not None
+        await asyncio.wait_for(sink.over.wait(), 3)
+        assert api.leaks.seen == {"body": 1, "url": 1}
+
+    run(test, Reply().stream())

@@ -1,7 +1,7 @@
 import pytest
 
-from openbigmodel.api.surfaces import SURFACES
-from tests.unit.api.api_bench import CREATED_S, ApiBench, run
+from openbigmodel.api.surfaces import CODING, SURFACES
+from tests.unit.api.api_bench import CODING_USER, CREATED_S, RESTRICTED_USER, ApiBench, run
 from tests.unit.inference.pipeline_bench import MODELS
 
 PREFIXES = [surface.prefix for surface in SURFACES]
@@ -48,5 +48,33 @@ def test_nobody_is_told_without_a_key(path: str) -> None:
         async with api.client(key="a.b") as client:
             response = await client.get(f"/v1{path}")
         assert response.status_code == 401
+
+    run(test)
+
+
+def test_a_key_for_some_models_sees_those() -> None:
+    async def test(api: ApiBench) -> None:
+        async with api.client(key=str(RESTRICTED_USER)) as client:
+            listed = await client.get("/v1/models")
+            found = await client.get("/v1/models/GLM-4.6")
+            refused = await client.get("/v1/models/glm-4.7")
+            missing = await client.get("/v1/models/glm-9")
+        assert [model["id"] for model in listed.json()["data"]] == ["glm-4.6"]
+        assert found.status_code == 200
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "1220")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "1211")
+
+    run(test)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_coding_key_lists_where_it_can_ask(prefix: str) -> None:
+    async def test(api: ApiBench) -> None:
+        async with api.client(key=str(CODING_USER)) as client:
+            response = await client.get(f"{prefix}/models")
+        if prefix == CODING.prefix:
+            assert response.status_code == 200
+        else:
+            assert (response.status_code, response.json()["error"]["code"]) == (429, "1113")
 
     run(test)

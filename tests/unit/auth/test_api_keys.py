@@ -1,9 +1,11 @@
+import hashlib
 import os
 from collections.abc import Callable
 
 import pytest
 
-from openbigmodel.auth.api_keys import Authenticator, KnownKey, Principal, unix_ms
+from openbigmodel.auth.api_keys import Authenticator, KeyKind, KnownKey, Principal, unix_ms
+from openbigmodel.auth.restrictions import ApiEndpoint, read_restrictions
 from openbigmodel.credentials import ApiKey, new_api_key, sign_jwt
 from openbigmodel.errors import ApiError
 
@@ -18,6 +20,7 @@ class Keys:
         self.keys = {key.principal.api_key_id: key for key in keys}
         self.looked_up: list[str] = []
         self.listeners: list[Callable[[str], None]] = []
+        self.account_listeners: list[Callable[[str], None]] = []
 
     def find_key(self, key_id: str) -> KnownKey | None:
         self.looked_up.append(key_id)
@@ -25,6 +28,9 @@ class Keys:
 
     def on_change(self, listener: Callable[[str], None]) -> None:
         self.listeners.append(listener)
+
+    def on_account_change(self, listener: Callable[[str], None]) -> None:
+        self.account_listeners.append(listener)
 
 
 class Clock:
@@ -35,8 +41,10 @@ class Clock:
         return self.ms
 
 
-def known(key: ApiKey = KEY, *, active: bool = True, expires_ms: int | None = None) -> KnownKey:
-    return KnownKey(Principal("account", key.id), key.secret, active, expires_ms)
+def known(
+    key: ApiKey = KEY, *, active: bool = True, expires_ms: int | None = None, locked: bool = False
+) -> KnownKey:
+    return KnownKey(Principal("account", key.id), key.secret, active, expires_ms, locked)
 
 
 def code_of(authenticator: Authenticator, authorization: bytes | None) -> str | None:
@@ -187,3 +195,146 @@ def test_what_cannot_be_read_is_not_looked_up(value: bytes) -> None:
     keys = Keys(known())
     assert code_of(Authenticator(keys), value) == "1002"
     assert keys.looked_up == []
+
+
+def test_a_locked_account_is_told_so_once_its_key_is_proved() -> None:
+    keys = Keys(known(locked=True))
+    authenticator = Authenticator(keys, now_ms=lambda: NOW_MS)
+    token = sign_jwt(KEY, NOW_MS, 1000)
+    for credential in (str(KEY), token):
+        assert code_of(authenticator, bearer(credential)) == "1112"
+    assert code_of(authenticator, bearer(f"{KEY.id}.wrong")) == "1000"
+    assert code_of(authenticator, bearer(sign_jwt(KEY, NOW_MS - 2000, 1000))) == "1003"
+    keys.keys[KEY.id] = known()
+    assert code_of(authenticator, bearer(token)) is None
+
+
+def test_a_locked_account_is_a_429_that_nobody_need_repeat() -> None:
+    with pytest.raises(ApiError) as caught:
+        Authenticator(Keys(known(locked=True))).authenticate(bearer(KEY))
+    assert caught.value.status == 429
+    assert caught.value.row.retry is False
+
+
+def test_a_change_to_an_account_empties_its_part_of_the_cache() -> None:
+    other = new_api_key(os.urandom)
+    keys = Keys(known(), KnownKey(Principal("other", other.id), other.secret, active=True))
+    authenticator = Authenticator(keys, now_ms=lambda: NOW_MS)
+    token = bearer(sign_jwt(KEY, NOW_MS, 1000))
+    for value in (bearer(KEY), token, bearer(other)):
+        authenticator.authenticate(value)
+    keys.keys[KEY.id] = known(locked=True)
+    (listener,) = keys.account_listeners
+    listener("account")
+    assert [code_of(authenticator, value) for value in (bearer(KEY), token)] == ["1112"] * 2
+    keys.looked_up.clear()
+    authenticator.authenticate(bearer(other))
+    assert keys.looked_up == []
+
+
+def test_the_last_use_of_a_key_is_noted_whatever_becomes_of_its_proofs() -> None:
+    clock = Clock()
+    other = new_api_key(os.urandom)
+    keys = Keys(known(), KnownKey(Principal("account", other.id), other.secret, active=True))
+    authenticator = Authenticator(keys, now_ms=clock, cache_entries_max=2)
+    assert authenticator.take_used() == {}
+    assert code_of(authenticator, bearer(f"{KEY.id}.wrong")) == "1000"
+    assert authenticator.take_used() == {}
+
+    authenticator.authenticate(bearer(KEY))
+    assert authenticator.take_used() == {KEY.id: NOW_MS}
+    assert authenticator.take_used() == {}
+
+    clock.ms += 5
+    authenticator.authenticate(bearer(KEY))
+    clock.ms += 5
+    authenticator.authenticate(bearer(sign_jwt(KEY, clock.ms, 1000)))
+    clock.ms += 5
+    # Crowds out the first, and then one after the other is forgotten.
+    authenticator.authenticate(bearer(other))
+    authenticator.forget(KEY.id)
+    authenticator.forget_account("account")
+    used = authenticator.take_used()
+    assert used == {KEY.id: NOW_MS + 10, other.id: NOW_MS + 15}
+
+    authenticator.authenticate(bearer(other))
+    clock.ms += 5
+    authenticator.give_back_used({KEY.id: NOW_MS, other.id: NOW_MS + 20})
+    authenticator.give_back_used({other.id: 1})
+    assert authenticator.take_used() == {KEY.id: NOW_MS, other.id: NOW_MS + 20}
+
+
+def test_an_expired_token_still_counts_as_a_use() -> None:
+    clock = Clock()
+    authenticator = Authenticator(Keys(known()), now_ms=clock)
+    token = bearer(sign_jwt(KEY, NOW_MS, 1000))
+    assert code_of(authenticator, token) is None
+    clock.ms += 1000
+    assert code_of(authenticator, token) == "1003"
+    assert authenticator.take_used() == {KEY.id: NOW_MS}
+
+
+def test_an_ordinary_key_asks_for_no_checks() -> None:
+    assert not Principal("account", "key").restricted
+    assert not Principal("account", "key", operator=True, exempt=True, tier="V3").restricted
+    assert Principal("account", "key", "coding").restricted
+    assert Principal("account", "key", restrictions=read_restrictions(models=["glm-5"])).restricted
+    # Nobody can say otherwise.
+    assert Principal("account", "key", "coding", restricted=False).restricted
+
+
+def code_at(principal: Principal, endpoint: ApiEndpoint) -> str | None:
+    try:
+        principal.check_endpoint(endpoint)
+    except ApiError as error:
+        return f"{error.code} {error.status}"
+    return None
+
+
+@pytest.mark.parametrize(
+    ("kind", "endpoint", "code"),
+    [
+        ("standard", ApiEndpoint("chat", coding_keys=False), None),
+        ("standard", ApiEndpoint("chat", coding_keys=True), None),
+        ("coding", ApiEndpoint("chat", coding_keys=True), None),
+        ("coding", ApiEndpoint("models", coding_keys=True), None),
+        ("coding", ApiEndpoint("chat", coding_keys=False), "1113 429"),
+    ],
+)
+def test_where_the_kinds_of_keys_are_of_use(kind: KeyKind, endpoint: ApiEndpoint, code: str | None) -> None:
+    assert code_at(Principal("account", "key", kind), endpoint) == code
+
+
+def test_a_key_for_some_endpoints_is_refused_at_others() -> None:
+    only_models = read_restrictions(endpoints=["models"])
+    standard = Principal("account", "key", restrictions=only_models)
+    coding = Principal("account", "key", "coding", restrictions=only_models)
+    chat, models = ApiEndpoint("chat", coding_keys=True), ApiEndpoint("models", coding_keys=True)
+    assert [code_at(who, chat) for who in (standard, coding)] == ["1220 403"] * 2
+    assert [code_at(who, models) for who in (standard, coding)] == [None] * 2
+
+
+def test_which_models_a_key_may_ask_for() -> None:
+    def code(principal: Principal, model_id: str, *, listed: bool = True) -> str | None:
+        try:
+            principal.check_model(model_id, listed=listed)
+        except ApiError as error:
+            return f"{error.code} {error.status}"
+        return None
+
+    some = read_restrictions(models=["GLM-5"])
+    standard, coding = Principal("account", "key"), Principal("account", "key", "coding")
+    assert code(standard, "glm-4", listed=False) is None
+    assert code(coding, "glm-4") is None
+    assert code(coding, "glm-4", listed=False) == "1113 429"
+    restricted = Principal("account", "key", restrictions=some)
+    assert code(restricted, "glm-5", listed=False) is None
+    assert code(restricted, "Glm-5") is None
+    assert code(restricted, "glm-5-air") == "1220 403"
+    assert code(Principal("account", "key", "coding", restrictions=some), "glm-4", listed=False) == "1220 403"
+
+
+def test_only_a_digest_of_a_credential_is_kept() -> None:
+    authenticator = Authenticator(Keys(known()), now_ms=lambda: NOW_MS)
+    authenticator.authenticate(bearer(KEY))
+    assert list(authenticator._cache) == [hashlib.sha256(str(KEY).encode()).digest()]

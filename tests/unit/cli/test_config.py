@@ -81,6 +81,21 @@ def test_a_file_that_is_no_model(file: Path, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err.startswith('bigmodel: [[engines]] "local": model: The file')
 
 
+def test_a_word_list_is_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(FILE + '[moderation]\nword_list = "words.txt"\n')
+    words = file.parent / "words.txt"
+    assert run(["config", "check", str(file)]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"bigmodel: moderation.word_list: {words} cannot be read: No such file or directory\n"
+    )
+    words.write_text("bomb\n[level 9]\n")
+    assert run(["config", "check", str(file)]) == 2
+    assert f"moderation.word_list: {words}, line 2: a line in brackets" in capsys.readouterr().err
+    words.write_text("bomb\n")
+    assert run(["config", "check", str(file)]) == 0
+
+
 def test_serve_refuses_what_check_refuses(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (file.parent / "a.gguf").unlink()
     assert run(["serve", "--config", str(file), "--data", str(file.parent / "data")]) == 2

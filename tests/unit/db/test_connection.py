@@ -221,7 +221,8 @@ def test_needs_a_loop(tmp_path: Path) -> None:
 
 
 def test_usage_rows_go_through_the_hot_path(tmp_path: Path) -> None:
-    row = ("l", "r", "a", "k", "glm-4.6", "local", 10, 2, 5, 1, "stop", None, 1, 2)
+    who, used = ("l", "r", "a", "k", "glm-4.6", "local"), (10, 2, 5, 1, "stop", None, 1, 2)
+    row = (*who, *used, 0, 0, 0, 0, 0, 0, "engine", "", 0, 0, 0, None)
 
     async def main() -> None:
         database = Database.open(tmp_path / "x.db")

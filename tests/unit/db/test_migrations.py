@@ -11,6 +11,7 @@ from openbigmodel.db.migrations import (
     parse_migrations,
     schema_version,
 )
+from openbigmodel.db.queries import QUERIES
 
 _ONE = Migration(1, "one", "CREATE TABLE a (x INTEGER) STRICT; INSERT INTO a VALUES (1)")
 _TWO = Migration(2, "two", "ALTER TABLE a ADD COLUMN y TEXT")
@@ -60,9 +61,8 @@ def test_every_table_is_strict() -> None:
 def test_usage_cannot_be_changed() -> None:
     connection = apsw.Connection(":memory:")
     migrate(connection)
-    connection.execute(
-        "INSERT INTO usage VALUES (NULL, 'l', 'r', 'a', 'k', 'glm-4.6', 'local', 1, 0, 1, 0, 'stop', NULL, 1, 2)"
-    )
+    row = ("l", "r", "a", "k", "glm-4.6", "local", 1, 0, 1, 0, "stop", "", 1, 2)
+    connection.execute(QUERIES["insert_usage"], (*row, 0, 0, 0, 0, 0, 0, "engine", "", 0, 0, 1, None))
     for statement in ("UPDATE usage SET prompt_tokens = 0", "DELETE FROM usage"):
         with pytest.raises(apsw.ConstraintError, match="append-only"):
             connection.execute(statement)

@@ -10,6 +10,8 @@ DATE = b"date: now\r\n"
 class Wire:
     """The connection as an answer sees it."""
 
+    client: tuple[str, int] | None = ("203.0.113.7", 4711)
+
     def __init__(self, stays: bool = True) -> None:
         self.stays = stays
         self.writes: list[bytes] = []
@@ -40,6 +42,17 @@ def head(version: bytes = b"1.1", connection: bytes = b"keep-alive") -> RequestH
 
 def states(answer: Answer) -> tuple[bool, bool]:
     return answer.started, answer.ended
+
+
+def test_whose_connection_it_is() -> None:
+    wire = Wire()
+    answer = Answer(wire, head())
+    assert answer.peer == "203.0.113.7"
+    wire.client = None
+    assert answer.peer == ""
+    wire.client = ("::1", 1)
+    answer.detach()
+    assert answer.peer == ""
 
 
 @pytest.mark.parametrize(

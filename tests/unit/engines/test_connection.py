@@ -60,6 +60,22 @@ def test_a_head_without_a_key_and_with_an_ipv6_address() -> None:
     assert b"Authorization" not in head
 
 
+@pytest.mark.parametrize(
+    ("base", "path", "target"),
+    [
+        ("/v1", "/chat/completions", "/v1/chat/completions"),
+        ("/v1", "/../tokenize", "/tokenize"),
+        ("/team/v1", "/../tokenize", "/team/tokenize"),
+        ("", "/../tokenize", "/tokenize"),
+        ("//odd//v1", "/chat/completions", "//odd//v1/chat/completions"),
+    ],
+)
+def test_a_path_may_be_beside_the_endpoints_own(base: str, path: str, target: str) -> None:
+    head = ConnectionPool(Endpoint("h", 80, path=base)).request_head(path, 0)
+
+    assert head.startswith(f"POST {target} HTTP/1.1\r\n".encode())
+
+
 def test_a_connection_is_used_again() -> None:
     async def test() -> None:
         async with FakeEngine() as engine:

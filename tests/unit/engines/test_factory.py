@@ -13,7 +13,7 @@ from openbigmodel.engines.llamacpp import Supervisor
 from openbigmodel.engines.registry import Registry
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.weights import Progress, WeightsError
-from openbigmodel.settings import Settings, load_settings
+from openbigmodel.settings import ModelLimits, Settings, load_settings
 
 CATALOG = load_catalog()
 
@@ -151,6 +151,33 @@ def test_what_is_known_of_a_model(tmp_path: Path) -> None:
         True,
     )
     assert own.model.efforts["high"] == "high"
+
+
+LIMITED = ENGINES.replace(
+    'id = "my-own"', 'id = "my-own"\nlimits = { rpm = 6 }\nprice = { input = 1, output = 1 }'
+)
+
+
+def limits_of(registry: Registry, model_id: str) -> dict[str, ModelLimits]:
+    route = registry.route(model_id)
+    assert route is not None
+    return dict(route.model.limits)
+
+
+def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, LIMITED)
+    assert limits_of(registry, "my-own") == {"*": ModelLimits(rpm=6)}
+    # bigmodel.cn's are for bigmodel.cn.
+    assert limits_of(registry, "glm-4.6") == {}
+    assert limits_of(registry_of(tmp_path, ""), "glm-4.6") == {}
+
+
+def test_the_catalogue_has_limits_for_those_who_want_them(tmp_path: Path) -> None:
+    wanted = "[server]\ncatalog_limits = true\n"
+    registry = registry_of(tmp_path, wanted + LIMITED)
+    assert limits_of(registry, "glm-4.6") == {"V0": ModelLimits(in_flight=3)}
+    assert limits_of(registry, "my-own") == {"*": ModelLimits(rpm=6)}
+    assert limits_of(registry_of(tmp_path, wanted), "glm-5.3") == {"V0": ModelLimits(in_flight=1)}
 
 
 @pytest.mark.parametrize(

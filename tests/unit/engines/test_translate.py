@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from openbigmodel.catalog import load_catalog
-from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, Profile, to_openai
+from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, VLLM, Profile, to_openai
 from openbigmodel.inference.chat_request import Surface, check_chat_request, read_chat_request, read_messages
 
 CATALOG = load_catalog()
@@ -52,6 +52,14 @@ def test_a_callers_say_about_the_usage_is_overruled() -> None:
     assert asked(stream=True, stream_options={"include_usage": False})["stream_options"] == {
         "include_usage": True
     }
+
+
+def test_vllm_is_asked_to_count_as_it_goes() -> None:
+    assert asked(VLLM, stream=True)["stream_options"] == {
+        "include_usage": True,
+        "continuous_usage_stats": True,
+    }
+    assert "stream_options" not in asked(VLLM)
 
 
 def test_llama_server_always_streams_and_counts() -> None:

@@ -11,9 +11,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import uvloop
 
 from openbigmodel.auth.api_keys import Principal
+from openbigmodel.billing.cashier import Payer
+from openbigmodel.billing.ledger import Hold, Ledger
+from openbigmodel.billing.plans import PlanHold
+from openbigmodel.billing.pricing import FREE, Price
+from openbigmodel.billing.replies import Claimed, StoredReply
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.endpoint import Endpoint
@@ -23,9 +29,13 @@ from openbigmodel.engines.registry import Registry, Route
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.translate import OPENAI, Profile
 from openbigmodel.ids import IdSource
+from openbigmodel.inference.admission import Admissions, Done
+from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.chat_request import Surface
-from openbigmodel.inference.pipeline import Caller, ChatExchange, Pipeline
-from openbigmodel.limits import InFlight
+from openbigmodel.inference.exchange import ChatExchange
+from openbigmodel.inference.pipeline import Pipeline
+from openbigmodel.limits import Limits, ModelLimits
+from openbigmodel.moderation.moderator import Moderator
 from openbigmodel.telemetry import Metrics, RequestLog
 
 PAAS = Surface(prefix="/api/paas/v4")
@@ -39,30 +49,60 @@ ENGINE_STOPS_WITHIN_S = 1.0
 Trace = list[tuple[str, str]]
 
 
-class MemorySettlement:
-    """Usage lines in a list; durable a turn of the loop later, or when `commit` is called, or never."""
+class MemoryCashier:
+    """The real ledger without a disk: durable a turn of the loop later, or when `commit` is called, or never.
+
+    Models without an entry in `prices` are free.
+    """
 
     def __init__(self, trace: Trace) -> None:
+        self.ledger = Ledger()
+        self.prices: dict[str, Price] = {}
         self.lines: list[UsageLine] = []
         self.held = False
         self.error: BaseException | None = None
         self.raises: Exception | None = None
+        self.earlier: dict[tuple[str, str], StoredReply | Claimed] = {}
         self._trace = trace
         self._waiting: list[Callable[[], None]] = []
 
-    def record(self, line: UsageLine, done: Callable[[BaseException | None], None]) -> None:
+    def hold(self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int) -> Hold:
+        price = FREE if payer.exempt else self.prices.get(model_id, FREE)
+        return self.ledger.hold(payer.account_id, price, model_id, prompt_bound, completion_bound, 0)
+
+    def void(self, hold: Hold | PlanHold) -> None:
+        assert isinstance(hold, Hold)
+        self.ledger.void(hold)
+
+    def settle(
+        self, hold: Hold | PlanHold, line: UsageLine, done: Done, reply: StoredReply | None = None
+    ) -> UsageLine:
+        assert isinstance(hold, Hold)
         if self.raises is not None:
             raise self.raises
+        produced = line.usage.completion_tokens > 0
+        if produced:
+            line = msgspec.structs.replace(line, charge=self.ledger.post(hold, line.usage, 0).nano)
+        else:
+            self.ledger.void(hold)
         self.lines.append(line)
 
         def commit() -> None:
             self._trace.append(("lost" if self.error else "durable", line.request_id))
+            if self.error is None and produced:
+                self.earlier[line.account_id, line.request_id] = reply or Claimed(line.log_id)
+            elif produced:
+                self.ledger.take_back(hold)
             done(self.error)
 
         if self.held:
             self._waiting.append(commit)
         else:
             asyncio.get_running_loop().call_soon(commit)
+        return line
+
+    def find_request(self, account_id: str, request_id: str) -> StoredReply | Claimed | None:
+        return self.earlier.get((account_id, request_id))
 
     @property
     def waiting(self) -> int:
@@ -76,6 +116,8 @@ class MemorySettlement:
 
 class RecordingSink:
     """A client's end: what it was told, in order."""
+
+    peer = "127.0.0.1"
 
     def __init__(self, trace: Trace, name: str) -> None:
         self.status = 0
@@ -160,6 +202,8 @@ class Asked:
     sink: RecordingSink
     exchange: ChatExchange | None
     left: bool = False
+    unasked: bool = False
+    """The request was under way, but no engine was ever asked."""
 
     async def answered(self) -> RecordingSink:
         await asyncio.wait_for(self.sink.over.wait(), SOON_S)
@@ -184,6 +228,10 @@ class Bench:
     endpoint: Endpoint | None = None
     profile: Profile = OPENAI
     platform_limit: int = 100
+    limits_of: dict[str, ModelLimits] = field(default_factory=dict)
+    price: Price | None = None
+    balance: int = 0
+    moderator: Moderator | None = None
     now_s: float = 1000.0
     trace: Trace = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -191,21 +239,27 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.remote = RemoteEngine("fake", self.endpoint or self.engine.endpoint, self.profile)
-        self.settlement = MemorySettlement(self.trace)
+        self.cashier = MemoryCashier(self.trace)
+        if self.price is not None:
+            self.cashier.prices = dict.fromkeys(MODELS, self.price)
+        self.cashier.ledger.add_account(PRINCIPAL.account_id, self.balance)
         self.request_log = RequestLog(self.log, as_json=True)
-        self.in_flight = InFlight(self.platform_limit)
+        self.limits = Limits(self.platform_limit, now_s=lambda: self.now_s, wall_s=lambda: self.now_s)
+        self.admissions = Admissions(self.limits, self.cashier)
         self.metrics = Metrics()
         catalog = load_catalog()
-        models = [model for model in catalog if model.id in MODELS]
+        models = [
+            msgspec.structs.replace(model, limits=self.limits_of) for model in catalog if model.id in MODELS
+        ]
         self.pipeline = Pipeline(
             registry=Registry(
                 [self.remote], {model.id: Route(model, self.remote, f"real-{model.id}") for model in models}
             ),
-            in_flight=self.in_flight,
-            settlement=self.settlement,
+            admissions=self.admissions,
             request_log=self.request_log,
             metrics=self.metrics,
             ids=IdSource(),
+            moderator=self.moderator,
             monotonic_s=lambda: self.now_s,
         )
 
@@ -237,8 +291,19 @@ class Bench:
             ENGINE_STOPS_WITHIN_S, lambda: all(request.over for request in self.engine.requests)
         ):
             found.append("an engine works for nobody")
-        if self.in_flight.total or self.pipeline.exchanges:
+        if self.limits.total or self.pipeline.exchanges:
             found.append("a place in flight was not given back")
+        if self.admissions.running:
+            found.append("a request id is still in use")
+        if any(standing.in_flight for standing in self.limits._standings.values()):
+            found.append("a place of the account was not given back")
+        ledger = self.cashier.ledger
+        if ledger.held(PRINCIPAL.account_id) or ledger._holds:
+            found.append("money is still held")
+        charged = 0 if self.cashier.error else sum(line.charge for line in self.cashier.lines)
+        if ledger.balance(PRINCIPAL.account_id) != self.balance - charged:
+            found.append("the balance is not what was charged less")
+        found += ledger.audit()
         for asked in self.asked:
             found += self._violations_of(asked, usage_is_true=usage_is_true)
         if len(self.records) != len(self.asked):
@@ -252,8 +317,9 @@ class Bench:
         sink, name = asked.sink, asked.name
         if len(sink.ends) != 1 and not asked.left:
             found.append(f"{name}: answered {len(sink.ends)} times: {sink.ends}")
-        lines = [line for line in self.settlement.lines if line.request_id == name]
-        written = 1 if asked.exchange is not None and self.settlement.raises is None else 0
+        lines = [line for line in self.cashier.lines if line.request_id == name]
+        asked_for = asked.exchange is not None and not asked.unasked
+        written = 1 if asked_for and self.cashier.raises is None else 0
         if len(lines) != written:
             found.append(f"{name}: {len(lines)} usage lines instead of {written}")
         told = [what for what, whose in self.trace if whose == name]

@@ -5,6 +5,7 @@ from typing import Any
 
 from openbigmodel.billing.usage import Usage
 from openbigmodel.inference.reply import DONE, BodyWriter, ReplyHead, StreamWriter
+from openbigmodel.schemas.chat import Finding
 
 HEAD = ReplyHead(id="20260913025810940aeb8d5ddb4064", request_id="mine", created=1789239492, model="glm-5.2")
 USAGE = Usage(prompt_tokens=13, cached_tokens=2, completion_tokens=9, reasoning_tokens=5, measured=True)
@@ -182,6 +183,26 @@ def test_a_call_that_broke_off_is_not_delivered() -> None:
     data = writer.take() + writer.finish("network_error", USAGE, ENDED_S)
 
     assert [call["function"]["name"] for d in deltas(data) for call in d.get("tool_calls", ())] == ["f"]
+
+
+def test_what_moderation_found_is_told_at_the_end() -> None:
+    found = (Finding(1, "assistant"), Finding(3, "user"))
+    stream, body = StreamWriter(HEAD, 0, tool_stream=False), BodyWriter(HEAD, 0)
+    stream.content_filter = body.content_filter = found
+    said = [{"level": 1, "role": "assistant"}, {"level": 3, "role": "user"}]
+
+    *_, last, _ = stream.finish("sensitive", USAGE, ENDED_S).split(b"\n\n")[:-1]
+    assert json.loads(last[6:])["content_filter"] == said
+    answer = json.loads(body.finish("stop", USAGE, ENDED_S))
+    assert answer["content_filter"] == said
+    assert list(answer) == sorted(answer)
+
+
+def test_a_call_that_moderation_ended_is_not_delivered() -> None:
+    writer = StreamWriter(HEAD, 0, tool_stream=False)
+    writer.tool_call(0, "f", '{"q": ')
+
+    assert not [d for d in deltas(writer.finish("sensitive", USAGE, ENDED_S)) if "tool_calls" in d]
 
 
 def test_a_name_that_comes_late_is_kept() -> None:

@@ -10,6 +10,7 @@ from openbigmodel.settings import (
     LlamaCppEngineSettings,
     ModelFile,
     ModelSettings,
+    ModerationSettings,
     OpenAIEngineSettings,
     Secret,
     ServerSettings,
@@ -22,6 +23,7 @@ SECTIONS: list[type[msgspec.Struct]] = [
     Settings,
     ServerSettings,
     DownloadSettings,
+    ModerationSettings,
     *ENGINE_KINDS.values(),
     ModelSettings,
 ]
@@ -68,6 +70,12 @@ def test_try_out_mode_ends_with_the_first_engine() -> None:
     engine = OpenAIEngineSettings(name="gpu", base_url="http://g:1/v1")
     assert Settings(data=Path("/d")).try_out
     assert not Settings(data=Path("/d"), engines=(engine,)).try_out
+
+
+def test_moderation_is_on_with_either_of_its_means() -> None:
+    assert not ModerationSettings(block_level=0).on
+    assert ModerationSettings(word_list=Path("/w")).on
+    assert ModerationSettings(checker_url="http://c/").on
 
 
 def test_an_engine_knows_its_kind() -> None:

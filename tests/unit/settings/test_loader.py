@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from openbigmodel.settings import (
     GlmEngineSettings,
     LlamaCppEngineSettings,
+    ModelLimits,
+    ModelPrice,
     OpenAIEngineSettings,
+    PriceBand,
     Secret,
     Settings,
     SettingsError,
@@ -135,6 +138,18 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
     assert settings.server.port == 9001
 
 
+def test_trusted_proxies_are_networks(tmp_path: Path) -> None:
+    assert load("", tmp_path).server.trusted_proxies == ()
+    text = "[server]\ntrusted_proxies = ['10.0.0.0/8', ' ::1 ']"
+    assert load(text, tmp_path).server.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    environ = {**HOME, "BIGMODEL_TRUSTED_PROXIES": "192.0.2.1, 10.0.0.0/8"}
+    assert load(text, tmp_path, environ).server.trusted_proxies == ("192.0.2.1/32", "10.0.0.0/8")
+    environ["BIGMODEL_TRUSTED_PROXIES"] = "localhost"
+    assert complaint("", tmp_path, environ).startswith(
+        "BIGMODEL_TRUSTED_PROXIES: 'localhost' does not appear"
+    )
+
+
 def test_empty_variables_count_as_not_set() -> None:
     settings = load_settings(environ={**HOME, "BIGMODEL_PORT": "", "BIGMODEL_CONFIG": "", "HF_TOKEN": ""})
     assert settings.server.port == 8000
@@ -191,9 +206,15 @@ MODEL = ENGINE + '[[models]]\nid = "glm-4.6"\n'
 
 MISTAKES = [
     ("port = ", "FILE: is not TOML: Invalid value (at end of document)"),
-    ("prot = 1", "FILE: prot is not a setting; known are data, server, downloads, engines, models"),
+    (
+        "prot = 1",
+        "FILE: prot is not a setting; known are data, server, downloads, moderation, engines, models",
+    ),
     ("serve = 1", "FILE: serve is not a setting; did you mean server?"),
-    ("config = 'x'", "FILE: config is not a setting; known are data, server, downloads, engines, models"),
+    (
+        "config = 'x'",
+        "FILE: config is not a setting; known are data, server, downloads, moderation, engines, models",
+    ),
     ("server = 1", "FILE: server must be a table"),
     ("[server]\nprot = 1", "FILE: server.prot is not a setting; did you mean port?"),
     ("[server]\nport = '8000'", "FILE: server.port must be a whole number"),
@@ -204,6 +225,16 @@ MISTAKES = [
     ("[server]\ndrain_s = -1", "FILE: server.drain_s must be a whole number, 0 or more"),
     ("[server]\ndrain_s = 61", "FILE: server.drain_s must be a whole number, 60 or less"),
     ("[server]\nhost = ''", "FILE: server.host must not be empty"),
+    ("[server]\ntrusted_proxies = '::1'", "FILE: server.trusted_proxies must be a list"),
+    ("[server]\ntrusted_proxies = [1]", "FILE: server.trusted_proxies must be text"),
+    (
+        "[server]\ntrusted_proxies = ['::1', 'proxy']",
+        "FILE: server.trusted_proxies: 'proxy' does not appear to be an IPv4 or IPv6 network",
+    ),
+    (
+        "[server]\ntrusted_proxies = ['10.0.0.1/8']",
+        "FILE: server.trusted_proxies: 10.0.0.1/8 has host bits set",
+    ),
     ("[server]\nhost = 1", "FILE: server.host must be text"),
     ("[server]\nlog_format = 'xml'", "FILE: server.log_format must be one of auto, text, json"),
     ("[server]\ntls_cert = 5", "FILE: server.tls_cert must be text"),
@@ -278,7 +309,10 @@ MISTAKES = [
         'FILE: [[engines]] "a": base_url must not contain a credential; use api_key',
     ),
     (ENGINE + ENGINE, 'FILE: [[engines]] "gpu": name is used twice'),
-    (ENGINE + "profile = 'vllm'", 'FILE: [[engines]] "gpu": profile must be one of openai, llama-server'),
+    (
+        ENGINE + "profile = 'tgi'",
+        'FILE: [[engines]] "gpu": profile must be one of openai, llama-server, vllm',
+    ),
     ("models = [1]", "FILE: [[models]] number 1 must be a table"),
     (
         MODEL,
@@ -390,3 +424,51 @@ def test_whatever_a_file_says_it_is_settings_or_a_sentence(
     text = "\n".join(f"{_toml(key)} = {_toml(value)}" for key, value in table.items())
     with contextlib.suppress(SettingsError):
         load(text, tmp_path_factory.mktemp("s"))
+
+
+TERMS = (
+    MODEL
+    + """engine = "gpu"
+price = { input = 10.0, output = "10", cached = 2.0 }
+limits = { in_flight = 100, rpm = 600, tpm = 0 }
+
+[[models]]
+id = "mine"
+engine = "gpu"
+limits = { V0 = { rpm = 6 }, "*" = {} }
+"""
+)
+
+
+def test_models_have_prices_and_limits(tmp_path: Path) -> None:
+    first, second = load(TERMS, tmp_path).models
+    assert first.price == ModelPrice(bands=(PriceBand("10.0", "10", "2.0"),))
+    assert first.limits == {"*": ModelLimits(in_flight=100, rpm=600)}
+    assert second.price is None
+    assert second.limits == {"V0": ModelLimits(rpm=6), "*": ModelLimits()}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("price = 3", "price must be a table such as { input = …, output = … }"),
+        ("price = { input = 1 }", "price.output is missing: yuan per million tokens"),
+        ("limits = { rpm = -1 }", "limits.rpm must be a whole number, 0 or more (0: no limit)"),
+    ],
+)
+def test_mistakes_in_prices_and_limits_are_named(line: str, message: str, tmp_path: Path) -> None:
+    assert complaint(MODEL + "engine = 'gpu'\n" + line, tmp_path) == f'FILE: [[models]] "glm-4.6": {message}'
+
+
+@pytest.mark.parametrize(("text", "on"), [("true", True), ("1", True), ("False", False), ("0", False)])
+def test_a_switch_in_the_environment(text: str, on: bool) -> None:
+    assert load_settings(environ={**HOME, "BIGMODEL_CATALOG_LIMITS": text}).server.catalog_limits is on
+
+
+def test_a_switch_that_is_neither_on_nor_off(tmp_path: Path) -> None:
+    environ = {**HOME, "BIGMODEL_CATALOG_LIMITS": "yes"}
+    assert complaint("", tmp_path, environ) == "BIGMODEL_CATALOG_LIMITS must be true or false"
+    assert (
+        complaint("[server]\ncatalog_limits = 1", tmp_path)
+        == "FILE: server.catalog_limits must be true or false"
+    )

@@ -23,6 +23,7 @@ from openbigmodel.engines.fake_script import (
     event,
     json_answer,
 )
+from openbigmodel.inference import exchange as exchange_module
 from openbigmodel.inference import pipeline as pipeline_module
 from tests.unit.inference.pipeline_bench import Bench, run, until
 
@@ -135,7 +136,7 @@ def test_a_faulty_stream(name: str) -> None:
             await until(lambda: asked.sink.status == 200)
             (await bench.engine_hears()).open_gate()
         sink = await asked.answered()
-        line = bench.settlement.lines[0]
+        line = bench.cashier.lines[0]
 
         if ending.code:
             assert (sink.status, sink.code) == (500, ending.code)
@@ -161,7 +162,7 @@ def test_a_faulty_body(name: str) -> None:
 
         assert (sink.status, sink.code) == (500, "1234")
         assert bench.records[0]["id"] in sink.body.decode()
-        assert (bench.settlement.lines[0].code, bench.settlement.lines[0].usage.completion_tokens) == (
+        assert (bench.cashier.lines[0].code, bench.cashier.lines[0].usage.completion_tokens) == (
             "1234",
             0,
         )
@@ -234,14 +235,14 @@ def test_the_client_leaves(phase: str, stream: bool) -> None:
         asked = bench.ask(stream=stream)
         if phase != "before it is connected":
             request = await bench.engine_hears()
-            await until(lambda: asked.sink.status == 200 or phase != "mid-stream" or not stream)
+            await until(lambda: asked.sink.delivered_tokens == 2 or phase != "mid-stream" or not stream)
             asked.leave()
             await until(lambda: request.left_s is not None)
         else:
             asked.leave()
         await until(lambda: bool(bench.records))
 
-        line, record = bench.settlement.lines[0], bench.records[0]
+        line, record = bench.cashier.lines[0], bench.records[0]
         assert (line.finish_reason, line.code) == ("client_left", "")
         assert line.usage.completion_tokens == (2 if asked.sink.status else 0)
         assert (record["client_left"], record["status"]) == (True, status if asked.sink.status else 499)
@@ -254,16 +255,16 @@ def test_the_client_leaves(phase: str, stream: bool) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_leaving_when_the_answer_is_whole_changes_nothing(stream: bool) -> None:
     async def test(bench: Bench) -> None:
-        bench.settlement.held = True
+        bench.cashier.held = True
         asked = bench.ask(stream=stream)
-        await until(lambda: bench.settlement.waiting == 1)
+        await until(lambda: bench.cashier.waiting == 1)
         asked.started.client_left()
         asked.started.client_left()
-        bench.settlement.commit()
+        bench.cashier.commit()
         await asked.answered()
         asked.started.client_left()
 
-        assert bench.settlement.lines[0].finish_reason == "stop"
+        assert bench.cashier.lines[0].finish_reason == "stop"
         assert "client_left" not in bench.records[0]
         assert await bench.violations() == []
 
@@ -273,13 +274,13 @@ def test_leaving_when_the_answer_is_whole_changes_nothing(stream: bool) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_the_end_waits_for_the_disk(stream: bool) -> None:
     async def test(bench: Bench) -> None:
-        bench.settlement.held = True
+        bench.cashier.held = True
         asked = bench.ask(stream=stream)
-        await until(lambda: bench.settlement.waiting == 1)
+        await until(lambda: bench.cashier.waiting == 1)
         await asyncio.sleep(0.05)  # for an end that comes too early
         assert not asked.sink.ends
-        assert bench.in_flight.total == 1
-        bench.settlement.commit()
+        assert bench.limits.total == 1
+        bench.cashier.commit()
         assert (await asked.answered()).status == 200
         assert await bench.violations() == []
 
@@ -299,8 +300,8 @@ def test_an_answer_whose_usage_is_lost_never_looks_whole(stream: bool, gate: boo
     reply = Reply()
 
     async def test(bench: Bench) -> None:
-        bench.settlement.raises = ENOSPC if raises else None
-        bench.settlement.error = ENOSPC
+        bench.cashier.raises = ENOSPC if raises else None
+        bench.cashier.error = ENOSPC
         asked = bench.ask(stream=stream)
         if gate:
             await until(lambda: asked.sink.status == 200)
@@ -323,7 +324,7 @@ def test_an_answer_whose_usage_is_lost_never_looks_whole(stream: bool, gate: boo
 
 def test_a_client_that_leaves_while_the_disk_is_full() -> None:
     async def test(bench: Bench) -> None:
-        bench.settlement.raises = ENOSPC
+        bench.cashier.raises = ENOSPC
         asked = bench.ask(stream=True)
         await until(lambda: asked.sink.status == 200)
         asked.leave()
@@ -337,7 +338,7 @@ def test_a_client_that_leaves_while_the_disk_is_full() -> None:
 
 def test_an_error_is_told_even_if_it_cannot_be_written_down() -> None:
     async def test(bench: Bench) -> None:
-        bench.settlement.raises = ENOSPC
+        bench.cashier.raises = ENOSPC
         sink = await bench.ask(stream=True).answered()
 
         assert (sink.status, sink.code) == (500, "1234")
@@ -350,10 +351,10 @@ def test_cutting_everything() -> None:
     async def test(bench: Bench) -> None:
         silent, begun, body = bench.ask(stream=True), bench.ask(stream=True, seed=1), bench.ask()
         await until(lambda: begun.sink.status == 200 and len(bench.engine.requests) == 3)
-        bench.settlement.held = True
+        bench.cashier.held = True
         bench.pipeline.cut_all()
         bench.pipeline.cut_all()
-        bench.settlement.commit()
+        bench.cashier.commit()
 
         assert [(await asked.answered()).code for asked in (silent, body)] == ["1234", "1234"]
         assert (await begun.answered()).chunks[-1]["choices"][0]["finish_reason"] == "network_error"
@@ -393,12 +394,12 @@ def test_a_fault_of_ours_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pipeline_module, "to_openai", broken)
+    monkeypatch.setattr(exchange_module, "to_openai", broken)
 
     async def test(bench: Bench) -> None:
         # The door answers it, and logs it.
         with pytest.raises(ZeroDivisionError):
             bench.ask()
-        assert (bench.in_flight.total, bench.pipeline.exchanges) == (0, set())
+        assert (bench.limits.total, bench.pipeline.exchanges) == (0, set())
 
     run(test)

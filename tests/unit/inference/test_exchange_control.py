@@ -2,53 +2,94 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
+from openbigmodel.billing.ledger import NO_CHARGE, Charge, Hold, Ledger
+from openbigmodel.billing.pricing import Band, Price
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
 from openbigmodel.engines.connection import EngineCall
 from openbigmodel.engines.fake_script import Head, Reply, Stall
-from openbigmodel.inference.engine_reader import EngineReader
-from openbigmodel.inference.pipeline import ChatExchange
-from openbigmodel.limits import InFlight
+from openbigmodel.inference import exchange
+from openbigmodel.inference.admission import Admissions, Done
+from openbigmodel.inference.exchange import ChatExchange
+from openbigmodel.inference.measurement import Measured, measured
+from openbigmodel.limits import Limits, ModelLimits
 from openbigmodel.telemetry import Metrics, RequestLog
 from tests.unit.inference import pipeline_bench
-from tests.unit.inference.pipeline_bench import Bench, MemorySettlement, RecordingSink, run, until
+from tests.unit.inference.pipeline_bench import Bench, MemoryCashier, RecordingSink, run, until
 
-Done = Callable[[BaseException | None], None]
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def delivers_before_settling(patch: pytest.MonkeyPatch) -> None:
-    right = MemorySettlement.record
+    right = MemoryCashier.settle
 
-    def record(self: MemorySettlement, line: UsageLine, done: Done) -> None:
+    def settle(self: MemoryCashier, hold: Hold, line: UsageLine, done: Done, reply: Any) -> UsageLine:
         done(None)
-        right(self, line, lambda _: None)
+        return right(self, hold, line, lambda _: None, reply)
 
-    patch.setattr(MemorySettlement, "record", record)
+    patch.setattr(MemoryCashier, "settle", settle)
 
 
 def settles_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        MemorySettlement, "record", lambda _, line, done: asyncio.get_running_loop().call_soon(done, None)
-    )
+    def settle(self: MemoryCashier, hold: Hold, line: UsageLine, done: Done, reply: Any) -> UsageLine:
+        asyncio.get_running_loop().call_soon(done, None)
+        return line
+
+    patch.setattr(MemoryCashier, "settle", settle)
 
 
 def settles_twice(patch: pytest.MonkeyPatch) -> None:
-    right = MemorySettlement.record
+    right = MemoryCashier.settle
 
-    def record(self: MemorySettlement, line: UsageLine, done: Done) -> None:
-        right(self, line, done)
-        right(self, line, lambda _: None)
+    def settle(self: MemoryCashier, hold: Hold, line: UsageLine, done: Done, reply: Any) -> UsageLine:
+        self.lines.append(line)
+        return right(self, hold, line, done, reply)
 
-    patch.setattr(MemorySettlement, "record", record)
+    patch.setattr(MemoryCashier, "settle", settle)
 
 
 def keeps_the_place(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(InFlight, "leave", lambda self, account_id, model_id: None)
+    patch.setattr(Limits, "leave", lambda self, place, used: None)
+
+
+def keeps_the_accounts_place(patch: pytest.MonkeyPatch) -> None:
+    right = Limits.leave
+    patch.setattr(Limits, "leave", lambda self, place, used: right(self, None, used))
+
+
+def keeps_the_hold(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "post", lambda self, hold, usage, now_ms: NO_CHARGE)
+    patch.setattr(Ledger, "void", lambda self, hold: None)
+
+
+def charges_twice(patch: pytest.MonkeyPatch) -> None:
+    right = Ledger.post
+
+    def post(self: Ledger, hold: Hold, usage: Usage, now_ms: int) -> Charge:
+        charge = right(self, hold, usage, now_ms)
+        self.debit("account", charge.nano)
+        return charge
+
+    patch.setattr(Ledger, "post", post)
+
+
+def keeps_the_request_id(patch: pytest.MonkeyPatch) -> None:
+    class Sticky(set[tuple[str, str]]):
+        def remove(self, key: tuple[str, str]) -> None:
+            """Not at all."""
+
+    right = Admissions.__init__
+
+    def init(self: Admissions, *what: Any) -> None:
+        right(self, *what)
+        self.running = Sticky()
+
+    patch.setattr(Admissions, "__init__", init)
 
 
 def ignores_that_the_client_left(patch: pytest.MonkeyPatch) -> None:
@@ -70,17 +111,17 @@ def answers_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def bills_too_much(patch: pytest.MonkeyPatch) -> None:
-    right = EngineReader.usage
+    def too_much(*seen: Any) -> Measured:
+        usage = measured(*seen).usage
+        return Measured(
+            msgspec.structs.replace(usage, completion_tokens=usage.completion_tokens + 1), "engine"
+        )
 
-    def usage(self: EngineReader) -> Usage:
-        said = right(self)
-        return msgspec.structs.replace(said, completion_tokens=said.completion_tokens + 1)
-
-    patch.setattr(EngineReader, "usage", usage)
+    patch.setattr(exchange, "measured", too_much)
 
 
 def bills_too_little(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(EngineReader, "usage", lambda self: Usage(prompt_tokens=7))
+    patch.setattr(exchange, "measured", lambda *_: Measured(Usage(prompt_tokens=7), "engine"))
 
 
 def logs_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -96,6 +137,10 @@ WHOLE_ANSWER: list[tuple[Plant, str]] = [
     (settles_nothing, "0 usage lines instead of 1"),
     (settles_twice, "2 usage lines instead of 1"),
     (keeps_the_place, "a place in flight"),
+    (keeps_the_accounts_place, "a place of the account"),
+    (keeps_the_hold, "money is still held"),
+    (charges_twice, "the balance is not"),
+    (keeps_the_request_id, "a request id"),
     (answers_twice, "answered 2 times"),
     (bills_too_much, "billed 4, produced 3"),
     (bills_too_little, "delivered 3, billed 0"),
@@ -109,9 +154,21 @@ CLIENT_LEFT: list[tuple[Plant, str]] = [
     (ignores_that_the_client_left, "0 usage lines instead of 1"),
     (lets_the_engine_work_on, "an engine works for nobody"),
     (keeps_the_place, "a place in flight"),
+    (keeps_the_accounts_place, "a place of the account"),
+    (keeps_the_hold, "money is still held"),
+    (charges_twice, "the balance is not"),
+    (keeps_the_request_id, "a request id"),
     (bills_too_much, "billed 4, produced 3"),
     (bills_too_little, "delivered 3, billed 0"),
 ]
+
+
+# At a price, and with every limit, so that there is something to lose.
+MONEY: dict[str, Any] = {
+    "price": Price("", 1, (Band(input=2_000_000_000, output=8_000_000_000),)),
+    "balance": 10**12,
+    "limits_of": {"*": ModelLimits(in_flight=3, rpm=60, tpm=10**6, daily=100)},
+}
 
 
 def sound(patch: pytest.MonkeyPatch) -> None:
@@ -130,7 +187,7 @@ def test_a_bug_in_the_way_of_a_whole_answer_is_found(
         await asyncio.sleep(0.01)  # a settlement that comes too late
         check(await bench.violations(), finding)
 
-    run(test, Reply().stream())
+    run(test, Reply().stream(), **MONEY)
 
 
 @pytest.mark.parametrize(("plant", "finding"), [(sound, ""), *CLIENT_LEFT])
@@ -147,7 +204,7 @@ def test_a_bug_in_the_way_of_a_client_that_left_is_found(
         await asyncio.sleep(0.01)  # the settlement
         check(await bench.violations(), finding)
 
-    run(test, [Head(), *Reply().events(), Stall()])
+    run(test, [Head(), *Reply().events(), Stall()], **MONEY)
 
 
 def hasten(patch: pytest.MonkeyPatch, finding: str) -> None:

@@ -1,0 +1,199 @@
+"""Admin commands about accounts and the people who sign in to them."""
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+
+from openbigmodel.admin.protocol import AdminError, Answer
+from openbigmodel.admin.service import Arguments, Command
+from openbigmodel.auth.accounts import Account, AccountState, Role, UnknownAccount, User, UserState
+from openbigmodel.auth.store import AuthStore
+from openbigmodel.billing.cashier import Cashier
+from openbigmodel.billing.money import format_yuan, parse_yuan
+from openbigmodel.billing.periods import moment_name
+
+_TRIAL_MEMO = "trial credit"
+_ROWS_AT_ONCE = 500
+
+
+class CreateAccount(Arguments):
+    """`credit`: yuan to try the platform with."""
+
+    name: str
+    exempt: bool = False
+    tier: str = "V0"
+    rotate_leaked: bool = False
+    credit: str | None = None
+
+
+class ListAccounts(Arguments):
+    pass
+
+
+class ShowAccount(Arguments):
+    account: str
+
+
+class UpdateAccount(Arguments):
+    """What is None stays as it is."""
+
+    account: str
+    name: str | None = None
+    state: AccountState | None = None
+    exempt: bool | None = None
+    tier: str | None = None
+    rotate_leaked: bool | None = None
+
+
+class AddUser(Arguments):
+    """`account` None: one who runs the platform."""
+
+    email: str
+    account: str | None = None
+    role: Role = "member"
+    name: str = ""
+
+
+class ListUsers(Arguments):
+    account: str | None = None
+
+
+class UpdateUser(Arguments):
+    user: str
+    role: Role | None = None
+    state: UserState | None = None
+
+
+class RemoveUser(Arguments):
+    user: str
+
+
+class AccountCommands:
+    """Accounts, with what they have."""
+
+    def __init__(self, auth: AuthStore, cashier: Cashier) -> None:
+        self._auth = auth
+        self._cashier = cashier
+
+    def commands(self) -> Iterator[Command]:
+        """All of them."""
+        yield Command("accounts.create", CreateAccount, self.create)
+        yield Command("accounts.list", ListAccounts, self.list, reads=True)
+        yield Command("accounts.show", ShowAccount, self.show, reads=True)
+        yield Command("accounts.update", UpdateAccount, self.update)
+
+    async def create(self, wanted: CreateAccount) -> Answer:
+        """The new account's id."""
+        # Before anything is made.
+        nano = 0 if wanted.credit is None else parse_yuan(wanted.credit)
+        account = await self._auth.create_account(
+            wanted.name, exempt=wanted.exempt, tier=wanted.tier, rotate_leaked=wanted.rotate_leaked
+        )
+        if nano:
+            await self._cashier.top_up(account.id, nano, _TRIAL_MEMO)
+        return {"id": account.id}
+
+    async def list(self, wanted: ListAccounts) -> Answer:
+        """All of them, oldest first."""
+        facts = []
+        for number, account in enumerate(self._auth.list_accounts(), 1):
+            facts.append(self._facts(account))
+            if not number % _ROWS_AT_ONCE:
+                # Requests are served by the same loop.
+                await asyncio.sleep(0)
+        return {"accounts": facts}
+
+    async def show(self, wanted: ShowAccount) -> Answer:
+        """One, with the number of its keys and users."""
+        account = find_account(self._auth, wanted.account)
+        keys = self._auth.list_keys(account.id)
+        return self._facts(account) | {
+            "keys": sum(key.state == "active" for key in keys),
+            "users": len(self._auth.list_users(account.id)),
+        }
+
+    async def update(self, wanted: UpdateAccount) -> Answer:
+        """The account as it is now."""
+        changes = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None}
+        changes.pop("account")
+        if not changes:
+            raise AdminError("bad_arguments", "Say what shall be changed.")
+        return self._facts(await self._auth.update_account(wanted.account, **changes))
+
+    def _facts(self, account: Account) -> Answer:
+        balance, held = self._cashier.balance(account.id)
+        return {
+            "id": account.id,
+            "name": account.name,
+            "state": account.state,
+            "operator": account.operator,
+            "exempt": account.exempt,
+            "tier": account.tier,
+            "rotate_leaked": account.rotate_leaked,
+            "created": moment_name(account.created_ms),
+            "balance": format_yuan(balance),
+            "held": format_yuan(held),
+        }
+
+
+class UserCommands:
+    """People."""
+
+    def __init__(self, auth: AuthStore) -> None:
+        self._auth = auth
+
+    def commands(self) -> Iterator[Command]:
+        """All of them."""
+        yield Command("users.add", AddUser, self.add)
+        yield Command("users.list", ListUsers, self.list, reads=True)
+        yield Command("users.update", UpdateUser, self.update)
+        yield Command("users.remove", RemoveUser, self.remove)
+
+    async def add(self, wanted: AddUser) -> Answer:
+        """The new user."""
+        return _user_facts(
+            await self._auth.add_user(wanted.email, wanted.role, account_id=wanted.account, name=wanted.name)
+        )
+
+    async def list(self, wanted: ListUsers) -> Answer:
+        """Those of an account, or all."""
+        if wanted.account is not None:
+            find_account(self._auth, wanted.account)
+        return {"users": [_user_facts(user) for user in self._auth.list_users(wanted.account)]}
+
+    async def update(self, wanted: UpdateUser) -> Answer:
+        """The user as it is now."""
+        user = None
+        if wanted.state is not None:
+            user = await self._auth.set_user_state(wanted.user, wanted.state)
+        if wanted.role is not None:
+            user = await self._auth.set_role(wanted.user, wanted.role)
+        if user is None:
+            raise AdminError("bad_arguments", "Say what shall be changed.")
+        return _user_facts(user)
+
+    async def remove(self, wanted: RemoveUser) -> Answer:
+        """Who was removed."""
+        await self._auth.remove_user(wanted.user)
+        return {"id": wanted.user, "state": "removed"}
+
+
+def find_account(auth: AuthStore, account_id: str) -> Account:
+    """Raises UnknownAccount."""
+    account = auth.find_account(account_id)
+    if account is None:
+        raise UnknownAccount(account_id)
+    return account
+
+
+def _user_facts(user: User) -> Answer:
+    return {
+        "id": user.id,
+        "account": user.account_id,
+        "email": user.email,
+        "name": user.name,
+        "role": user.role,
+        "state": user.state,
+        "created": moment_name(user.created_ms),
+    }

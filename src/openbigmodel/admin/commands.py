@@ -1,0 +1,45 @@
+"""All commands of the admin service, on the parts of a platform."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from openbigmodel.admin.accounts import AccountCommands, UserCommands
+from openbigmodel.admin.credit import CreditCommands
+from openbigmodel.admin.keys import KeyCommands
+from openbigmodel.admin.packs import PackCommands
+from openbigmodel.admin.plans import PlanCommands
+from openbigmodel.admin.prices import PriceCommands
+from openbigmodel.admin.service import AdminService
+from openbigmodel.auth.store import AuthStore
+from openbigmodel.billing.cashier import Cashier
+from openbigmodel.billing.plans import Plans
+from openbigmodel.billing.price_book import PriceBook
+from openbigmodel.db.connection import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the commands work on: of a running server its own, so that a change holds at once."""
+
+    database: Database
+    auth: AuthStore
+    cashier: Cashier
+    prices: PriceBook
+    plans: Plans
+    # Writes down when keys were last used; only a server uses any.
+    note_used: Callable[[], Awaitable[None]] | None = None
+
+
+def admin_service(parts: Parts, now_ms: Callable[[], int]) -> AdminService:
+    """The service of a platform."""
+    return AdminService(
+        (
+            *AccountCommands(parts.auth, parts.cashier).commands(),
+            *UserCommands(parts.auth).commands(),
+            *KeyCommands(parts.auth, parts.note_used).commands(),
+            *CreditCommands(parts.auth, parts.cashier, parts.database).commands(),
+            *PackCommands(parts.auth, parts.cashier, parts.database, now_ms).commands(),
+            *PriceCommands(parts.prices).commands(),
+            *PlanCommands(parts.auth, parts.plans, now_ms).commands(),
+        )
+    )

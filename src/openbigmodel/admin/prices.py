@@ -1,0 +1,80 @@
+"""Admin commands about prices: what holds for each model, an operator's own price, and every version there was."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from openbigmodel.admin.protocol import AdminError, Answer
+from openbigmodel.admin.service import Arguments, Command
+from openbigmodel.billing.periods import moment_name
+from openbigmodel.billing.price_book import PriceBook, PriceEntry, terms_of
+from openbigmodel.settings import read_price
+
+
+class ListPrices(Arguments):
+    pass
+
+
+class SetPrice(Arguments):
+    """`price` as in `[[models]]` of a settings file."""
+
+    model: str
+    price: dict[str, Any]
+
+
+class OneModel(Arguments):
+    model: str
+
+
+class PriceCommands:
+    """The price book."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    def commands(self) -> Iterator[Command]:
+        """All of them."""
+        yield Command("prices.list", ListPrices, self.list, reads=True)
+        yield Command("prices.set", SetPrice, self.set)
+        yield Command("prices.clear", OneModel, self.clear)
+        yield Command("prices.history", OneModel, self.history, reads=True)
+
+    async def list(self, wanted: ListPrices) -> Answer:
+        """What holds now, by model id."""
+        return {"prices": [_facts(entry) for entry in self._prices.list()]}
+
+    async def set(self, wanted: SetPrice) -> Answer:
+        """What holds now: `in_force` is false if the settings file has a price of its own, which wins."""
+        if not wanted.model.strip():
+            raise AdminError("bad_value", "A price is for a model; name it.")
+        try:
+            terms = read_price(wanted.price)
+        except ValueError as error:
+            raise AdminError("bad_value", f"price{error}.") from error
+        entry = await self._prices.set(wanted.model, terms)
+        return _facts(entry) | {"in_force": entry.source == "operator"}
+
+    async def clear(self, wanted: OneModel) -> Answer:
+        """What holds now that the operator's price is taken back; `price` is null if that is nothing."""
+        history = self._prices.history(wanted.model)
+        last = next((entry for entry in history if entry.source == "operator"), None)
+        if last is None or last.price is None:
+            raise AdminError("not_found", f"No operator's price holds for {wanted.model}.")
+        await self._prices.clear(wanted.model)
+        entry = self._prices.find(wanted.model)
+        return {"model": last.model, "price": None} if entry is None else _facts(entry)
+
+    async def history(self, wanted: OneModel) -> Answer:
+        """Every version, newest first. `price` is null where an operator took theirs back."""
+        entries = self._prices.history(wanted.model)
+        return {"model": wanted.model.lower(), "versions": [_facts(entry) for entry in entries]}
+
+
+def _facts(entry: PriceEntry) -> Answer:
+    return {
+        "model": entry.model,
+        "version": entry.version or None,
+        "source": entry.source,
+        # Yuan per million tokens, exact decimal text.
+        "price": None if entry.price is None else terms_of(entry.price),
+        "since": moment_name(entry.since_ms) if entry.since_ms else None,
+    }

@@ -1,0 +1,101 @@
+"""What goes over the admin socket: one line of JSON that asks, one that answers, and the connection is over.
+
+    → {"command": "keys.disable", "arguments": {"key": "8f0c…"}}
+    ← {"ok": {"id": "8f0c…", "state": "disabled"}}
+    ← {"error": {"code": "unknown_key", "message": "There is no API key 8f0c…."}}
+
+The answer is the very object that `--json` prints, so a running server and a stopped folder cannot differ.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+SOCKET_FILE = "admin.sock"
+# Of a question; restrictions of a key with thousands of models fit.
+QUESTION_BYTES_MAX = 1 << 20
+# Of an answer; beyond that something is wrong.
+ANSWER_BYTES_MAX = 1 << 28
+# The kernel keeps 108 bytes for a socket's path, and the last is a zero.
+_PATH_BYTES_MAX = 107
+
+Answer = dict[str, Any]
+
+
+class AdminError(Exception):
+    """What was asked for cannot be done; the text is for the person who asked. `code` is for programs."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A command by its name, such as `keys.create`, and its arguments."""
+
+    command: str
+    arguments: dict[str, Any] = {}
+
+
+class _Fault(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+
+
+class _Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    ok: Answer | None = None
+    error: _Fault | None = None
+
+
+def write_question(command: str, arguments: Mapping[str, object]) -> bytes:
+    """The line that asks."""
+    return msgspec.json.encode(Question(command, dict(arguments))) + b"\n"
+
+
+def read_question(line: bytes) -> Question:
+    """Raises AdminError for what is no question."""
+    try:
+        return msgspec.json.decode(line, type=Question)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AdminError("bad_question", f"This is no question to a server: {error}.") from error
+
+
+def write_answer(answer: Answer) -> bytes:
+    """The line that answers."""
+    return msgspec.json.encode(_Reply(ok=answer)) + b"\n"
+
+
+def write_error(error: AdminError) -> bytes:
+    """The line that refuses."""
+    return msgspec.json.encode(_Reply(error=_Fault(error.code, error.message))) + b"\n"
+
+
+def read_answer(line: bytes) -> Answer:
+    """The answer; raises the AdminError that stands in its place, and one for what is neither."""
+    try:
+        reply = msgspec.json.decode(line, type=_Reply)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise AdminError("bad_answer", f"The server's answer cannot be read: {error}.") from error
+    if reply.error is not None:
+        raise AdminError(reply.error.code, reply.error.message)
+    if reply.ok is None:
+        raise AdminError("bad_answer", "The server's answer is empty.")
+    return reply.ok
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """The path of a socket in a form that the kernel takes, for as long as the context lasts. Raises OSError."""
+    if len(os.fsencode(path)) <= _PATH_BYTES_MAX:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

@@ -1,0 +1,438 @@
+"""The durable side of the ledger: who pays for a request, and what is on disk before anybody hears of it.
+
+Rule: memory decides, at once and never with more than there is; disk is what counts. Money that comes in is in memory
+when it is durable, money that goes out is taken from memory first. So what is on disk always suffices for what memory
+allows, and a crash loses holds, never a charge that somebody was told of.
+
+When a commit fails, nobody knows what is on disk. Each entry of that batch is looked up in the next transaction: what
+is there counts, what is not is written once more. Only if that fails too its caller is told so, and it is looked
+up again every second: until then its money stays taken.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, TypeVar
+
+import apsw
+import msgspec
+
+from openbigmodel.billing.entries import CashMove, Entry, Expiry, Grant, Refund, Settlement, pack_of_row
+from openbigmodel.billing.ledger import NO_CHARGE, NO_HOLD, Charge, Hold, Ledger
+from openbigmodel.billing.packs import Burn, Pack, Unit
+from openbigmodel.billing.plans import PlanHold
+from openbigmodel.billing.pricing import Price
+from openbigmodel.billing.replies import MAX_REPLY_BYTES, Claimed, Replies, StoredReply
+from openbigmodel.billing.store import (
+    ADJUSTMENTS,
+    CASH,
+    FUNDING,
+    INSERT_USAGE,
+    Books,
+    UsageLine,
+    usage_row,
+)
+from openbigmodel.billing.usage import Usage
+from openbigmodel.db.connection import (
+    Database,
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseError,
+    DatabaseFailed,
+    Done,
+    Prepared,
+)
+from openbigmodel.db.queries import QUERIES
+
+_LIST_BALANCES = QUERIES["list_balances"]
+_LIST_PACKS = QUERIES["list_packs"]
+
+_Entry = TypeVar("_Entry", bound=Entry)
+
+
+class Payer(msgspec.Struct, frozen=True, gc=False):
+    """Who pays: nobody if `exempt`, the account's Coding Plan if `plan`, else its packs and its balance."""
+
+    account_id: str
+    exempt: bool = False
+    plan: bool = False
+
+
+class Prices(Protocol):
+    """Where the price of a model is known."""
+
+    def get(self, model_id: str) -> Price:
+        """The price that holds now; FREE for a model without one."""
+
+
+class Plans(Protocol):
+    """The windows of the Coding Plans; like the ledger, but in credits."""
+
+    def hold(
+        self, account_id: str, model_id: str, prompt_bound: int, completion_bound: int, now_ms: int
+    ) -> PlanHold | None:
+        """Set credits aside; None for an account without a plan, which pays like others."""
+
+    def post(self, hold: PlanHold, usage: Usage, now_ms: int) -> int:
+        """Use up what the request needed; returns it for the usage row."""
+
+    def void(self, hold: PlanHold) -> None:
+        """Give everything back."""
+
+    def take_back(self, hold: PlanHold) -> None:
+        """Undo a post that could not be stored."""
+
+
+class Cashier:
+    """Holds, charges and everything else that moves money. One per process, for the event loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        prices: Prices,
+        plans: Plans,
+        *,
+        now_ms: Callable[[], int],
+        new_id: Callable[[], str],
+    ) -> None:
+        """`new_id` names the operator's actions and packs. Reads what everybody has; for use while starting.
+
+        Raises DatabaseFailed, DatabaseClosed.
+        """
+        self.ledger = Ledger()
+        self._database = database
+        self._prices = prices
+        self._plans = plans
+        self._now_ms = now_ms
+        self._new_id = new_id
+        self._books = Books()
+        self._replies = Replies(database, now_ms)
+        # Entries on their way to the disk, and those of which nobody knows whether they are there.
+        self._under_way = 0
+        self._unknown: list[Entry] = []
+        for account_id, balance in database.read(_LIST_BALANCES):
+            self.ledger.add_account(account_id, balance)
+        for *facts, left in database.read(_LIST_PACKS):
+            self.ledger.grant(pack_of_row(facts, left))
+
+    # requests
+
+    def hold(
+        self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int, *, batch: bool = False
+    ) -> Hold | PlanHold:
+        """Set aside the most that a request of at most so many tokens may cost.
+
+        Raises ApiError 1113, for a plan 1302 and 1308 to 1311, and then has changed nothing.
+        """
+        if payer.exempt:
+            return NO_HOLD
+        account_id, now_ms = payer.account_id, self._now_ms()
+        if payer.plan:
+            held = self._plans.hold(account_id, model_id, prompt_bound, completion_bound, now_ms)
+            if held is not None:
+                return held
+        price = self._prices.get(model_id)
+        if batch:
+            price = price.for_batch()
+        return self.ledger.hold(account_id, price, model_id, prompt_bound, completion_bound, now_ms)
+
+    def settle(
+        self, hold: Hold | PlanHold, line: UsageLine, done: Done, reply: StoredReply | None = None
+    ) -> UsageLine:
+        """Charge a request, have it written, and return its line with what it cost. Ends the hold.
+
+        Nothing is charged if nothing was produced. `done` is called on the event loop when all of it is durable, or
+        with why it is not: then it costs nothing. Raises DatabaseBusy, DatabaseClosed: then, too.
+        """
+        if hold is NO_HOLD and reply is None:
+            # The most common of all: nothing to charge, and nothing to keep.
+            self._database.submit(INSERT_USAGE, usage_row(line), done)
+            return line
+        if not line.claims:
+            self.void(hold)
+            self._database.submit(INSERT_USAGE, usage_row(line), done)
+            return line
+        if reply is not None and len(reply.reply) > MAX_REPLY_BYTES:
+            reply = None
+        if not isinstance(hold, Hold):
+            return self._settle_by_plan(hold, line, done, reply)
+        now_ms = self._now_ms()
+        charge = self.ledger.post(hold, line.usage, now_ms)
+        line = _with_charge(line, hold.price.version, charge)
+        if reply is None and not charge.nano and not charge.burns:
+            self._database.submit(INSERT_USAGE, usage_row(line), done)
+        else:
+            take_back = partial(self.ledger.take_back, hold)
+            self._put(Settlement(self._books, line, charge, now_ms, done, take_back, reply))
+        return line
+
+    def _settle_by_plan(
+        self, hold: PlanHold, line: UsageLine, done: Done, reply: StoredReply | None
+    ) -> UsageLine:
+        now_ms = self._now_ms()
+        plan_credits = self._plans.post(hold, line.usage, now_ms)
+        line = msgspec.structs.replace(line, plan_credits=plan_credits)
+        take_back = partial(self._plans.take_back, hold)
+        self._put(Settlement(self._books, line, NO_CHARGE, now_ms, done, take_back, reply))
+        return line
+
+    def void(self, hold: Hold | PlanHold) -> None:
+        """End a hold without a charge; nothing is written."""
+        if isinstance(hold, Hold):
+            self.ledger.void(hold)
+        else:
+            self._plans.void(hold)
+
+    def find_request(self, account_id: str, request_id: str) -> StoredReply | Claimed | None:
+        """What became of the request to which the caller gave this id; None if it may be made.
+
+        Raises DatabaseFailed, DatabaseClosed.
+        """
+        return self._replies.find(account_id, request_id)
+
+    # what operators do; everything is durable when it returns
+
+    def balance(self, account_id: str) -> tuple[int, int]:
+        """Nano-yuan that an account can spend, and those held for requests under way."""
+        return self.ledger.balance(account_id), self.ledger.held(account_id)
+
+    async def top_up(self, account_id: str, nano: int, memo: str = "") -> int:
+        """Add money that was paid, in nano-yuan; returns the balance. Raises ValueError for an amount below 1.
+
+        This and the other actions raise DatabaseBusy, DatabaseClosed, or DatabaseFailed when it is not known whether
+        it is on disk; if it is, the balance follows within seconds.
+        """
+        if nano < 1:
+            raise ValueError("an amount is more than nothing")
+        return await self._move_cash("topup", account_id, nano, FUNDING, memo)
+
+    async def adjust(self, account_id: str, nano: int, memo: str = "") -> int:
+        """Correct a balance, up or down; returns the balance. Raises ValueError for 0, or more than can be spent."""
+        if nano < 0:
+            self.ledger.debit(account_id, -nano)
+        elif not nano:
+            raise ValueError("an adjustment is not 0")
+        return await self._move_cash("adjust", account_id, nano, ADJUSTMENTS, memo)
+
+    async def _move_cash(self, kind: str, account_id: str, amount: int, platform_book: int, memo: str) -> int:
+        def entry(done: Done) -> CashMove:
+            return CashMove(
+                self._books,
+                self.ledger,
+                self._new_id(),
+                done,
+                kind=kind,
+                account_id=account_id,
+                amount=amount,
+                platform_book=platform_book,
+                at_ms=self._now_ms(),
+                memo=memo,
+            )
+
+        await self._write(entry)
+        return self.ledger.balance(account_id)
+
+    async def refund(self, log_id: str, nano: int | None = None, memo: str = "") -> Charge:
+        """Give back a request's charge, `nano` of it or all that is left and what packs paid; returns what that was.
+
+        Raises ValueError if there is not that much to give back.
+        """
+        if nano is not None and nano < 1:
+            raise ValueError("an amount is more than nothing")
+
+        def entry(done: Done) -> Refund:
+            return Refund(
+                self._books,
+                self.ledger,
+                self._new_id(),
+                done,
+                of_log_id=log_id,
+                nano=nano,
+                at_ms=self._now_ms(),
+                memo=memo,
+            )
+
+        refund = await self._write(entry)
+        return Charge(refund.cash, tuple(Burn(pack.id, pack.unit, amount) for pack, amount in refund.packs))
+
+    async def grant_pack(
+        self,
+        account_id: str,
+        unit: Unit,
+        amount: int,
+        *,
+        models: frozenset[str] | None = None,
+        gift: bool = False,
+        from_ms: int,
+        to_ms: int,
+        memo: str = "",
+    ) -> Pack:
+        """Give an account a pack; `models` in whatever case, None for all. Raises ValueError for what cannot be one."""
+        if amount < 1:
+            raise ValueError("a pack has at least one token or call")
+        if from_ms >= to_ms:
+            raise ValueError("a pack ends after it begins")
+        scope = None if models is None else frozenset(model.lower() for model in models)
+        pack = Pack(self._new_id(), account_id, unit, scope, gift, from_ms, to_ms, amount)
+
+        def entry(done: Done) -> Grant:
+            return Grant(self._books, self.ledger, self._new_id(), done, pack, self._now_ms(), memo)
+
+        await self._write(entry)
+        return pack
+
+    def packs(self, account_id: str) -> tuple[Pack, ...]:
+        """The packs that an account can use or has reserved something of, in the order of their use."""
+        return self.ledger.packs(account_id)
+
+    async def _write(self, make: Callable[[Done], _Entry]) -> _Entry:
+        """Returns when the entry is durable. Goes on if the caller is cancelled."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = make(partial(_finish, written))
+        self._put(entry)
+        await written
+        return entry
+
+    # for a timer
+
+    async def expire(self) -> None:
+        """Write off packs that have ended, look again for what nobody knows of, forget old answers.
+
+        For a timer, about once a second; returns when that is durable. What fails is tried again the next time.
+        """
+        waiting: list[asyncio.Future[None]] = []
+        loop = asyncio.get_running_loop()
+        with suppress(DatabaseError):
+            for pack in self.ledger.expire_packs(self._now_ms()):
+                done: asyncio.Future[None] = loop.create_future()
+                waiting.append(done)
+                at_ms, log_id = self._now_ms(), self._new_id()
+                self._put(Expiry(self._books, self.ledger, log_id, partial(_finish, done), pack, at_ms))
+            unknown, self._unknown = self._unknown, []
+            for entry in unknown:
+                self._look_up(entry, None)
+            self._replies.forget_old()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    @property
+    def unknown(self) -> int:
+        """Of how many entries nobody knows whether they are on disk; for a health check."""
+        return len(self._unknown)
+
+    def audit(self) -> list[str]:
+        """A sentence for everything that does not hold; empty when all is well. Takes time with every account.
+
+        Compares memory with the disk when nothing is on its way there.
+        """
+        problems = self.ledger.audit()
+        if self._under_way or self._unknown:
+            return problems
+        for account_id, on_disk in self._books.known_balances(CASH).items():
+            balance, held = self.balance(account_id)
+            if balance + held != on_disk:
+                problems.append(
+                    f"account {account_id} has {on_disk} nano-yuan on disk, in memory {balance} and {held} held"
+                )
+        return problems
+
+    # entries on their way
+
+    def _put(self, entry: Entry) -> None:
+        try:
+            self._database.submit_prepared(entry, partial(self._written, entry))
+        except (DatabaseBusy, DatabaseClosed):
+            entry.lost()
+            raise
+        self._under_way += 1
+
+    def _written(self, entry: Entry, error: BaseException | None) -> None:
+        self._under_way -= 1
+        if error is None:
+            entry.stored()
+            entry.tell(None)
+        elif isinstance(error, DatabaseFailed):
+            self._books.forget()
+            self._look_up(entry, error)
+        else:
+            entry.lost()
+            entry.tell(error)
+
+    def _look_up(self, entry: Entry, failure: BaseException | None) -> None:
+        """Find out whether an entry is on disk; `failure` is why that is not known."""
+        inquiry = _Inquiry(entry)
+        try:
+            self._database.submit_prepared(inquiry, partial(self._looked_up, inquiry, failure))
+        except (DatabaseBusy, DatabaseClosed) as error:
+            self._unknown.append(entry)
+            entry.tell(failure or error)
+        else:
+            self._under_way += 1
+
+    def _looked_up(
+        self, inquiry: "_Inquiry", failure: BaseException | None, error: BaseException | None
+    ) -> None:
+        self._under_way -= 1
+        entry = inquiry.entry
+        if isinstance(error, DatabaseFailed):
+            self._books.forget()
+            self._unknown.append(entry)
+            entry.tell(error)
+        elif error is None and inquiry.there:
+            entry.stored()
+            entry.tell(None)
+        else:
+            entry.lost()
+            entry.tell(error or failure)
+
+
+class _Inquiry(Prepared):
+    """Whether an entry is on disk. If it is not, it is written again, unless somebody was told that it failed."""
+
+    __slots__ = ("entry", "there")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.there = False
+
+    def write(self, connection: apsw.Connection) -> None:
+        entry = self.entry
+        self.there = entry.is_there(connection)
+        if self.there:
+            return
+        if entry.told:
+            self.there = entry.write_instead(connection)
+        else:
+            entry.write(connection)
+            self.there = True
+
+    def undone(self) -> None:
+        self.entry.undone()
+
+
+def _with_charge(line: UsageLine, price_version: int, charge: Charge) -> UsageLine:
+    if not (price_version or charge.nano or charge.burns or charge.overage):
+        return line
+    tokens = calls = 0
+    for burn in charge.burns:
+        if burn.unit == "tokens":
+            tokens += burn.amount
+        else:
+            calls += burn.amount
+    return msgspec.structs.replace(
+        line,
+        charge=charge.nano,
+        overage=charge.overage,
+        price_version=price_version,
+        pack_tokens=tokens,
+        pack_calls=calls,
+    )
+
+
+def _finish(future: "asyncio.Future[None]", error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

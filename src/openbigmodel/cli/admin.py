@@ -1,0 +1,96 @@
+"""What the admin commands share: where they find the platform, and what becomes of an answer or a failure.
+
+To add one, write a function in the file of its noun that names its own options, then `data`, `config` and `as_json`
+as below, and hands the work on:
+
+    @cli.command("disable")
+    def disable(
+        key: Annotated[str, typer.Argument(help="The key's id, the part before the dot.", metavar="KEY")],
+        data: DataOption = None,
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> int:
+        \"""Take a key out of use, for good.\"""
+        return carry_out(Place(data, config, as_json), "keys.disable", {"key": key}, show=...)
+
+`carry_out` asks the server, or does the work on the stopped folder (`admin/service.py` tells how a command is added
+there). `answer_with` is for what is done right here, such as reading the database or writing a backup. Both print the
+answer, as JSON or with `show`, and return the exit status. Every noun must be named in `ADMIN_COMMANDS`, so that
+`--json` holds for mistakes on the command line as well; and in `cli/main.py`. An option that was not given is None
+and is not sent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from openbigmodel.cli import tables
+from openbigmodel.settings import Settings, load_settings
+
+ADMIN_COMMANDS = frozenset(
+    ("accounts", "backup", "bills", "credit", "keys", "packs", "prices", "restore", "usage", "verify")
+)
+
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object; after a failure it has `error`, and the exit status is 1."
+    ),
+]
+AccountOption = Annotated[str, typer.Option("--account", help="The account's id.", metavar="ID")]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", help="At most so many, the newest. Default: all.", metavar="N", min=1)
+]
+
+Answer = Mapping[str, Any]
+Show = Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the platform is, and whether the answer is for a program."""
+
+    data: Path | None
+    config: Path | None
+    as_json: bool
+
+    def settings(self) -> Settings:
+        """As `serve` would have them, but for secrets that only its environment has. Raises SettingsError."""
+        return load_settings(self.config, flags={"data": self.data}, need_secrets=False)
+
+    def folder(self) -> Path:
+        """The data folder, which may be missing. Raises SettingsError."""
+        return self.settings().data.expanduser().absolute()
+
+
+def carry_out(
+    place: Place, command: str, arguments: Mapping[str, object], show: Show, *, new_folder: bool = False
+) -> int:
+    """Have a command carried out by the server or on the stopped folder. Raises AdminError, SettingsError."""
+    from openbigmodel.admin.reach import perform
+
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return answer_with(place, perform(place.settings(), command, given, new_folder=new_folder), show)
+
+
+def answer_with(place: Place, answer: Answer, show: Show) -> int:
+    """Print an answer."""
+    if place.as_json:
+        tables.show_json(answer)
+    else:
+        show(answer)
+    return 0
+
+
+def wants_json(arguments: list[str]) -> bool:
+    """Whether a command line, which may be wrong in any way, is an admin command's with `--json`."""
+    noun = next((word for word in arguments if not word.startswith("-")), "")
+    return noun in ADMIN_COMMANDS and "--json" in arguments
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """`a,b` as a list; None stays None, and an empty text is an empty list."""
+    return None if text is None else [name for name in (part.strip() for part in text.split(",")) if name]

@@ -1,0 +1,52 @@
+"""`bigmodel backup` and `bigmodel restore`: everything that is worth keeping in one file, and back.
+
+Both are done right here: a backup is taken beside a running server without asking it.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from openbigmodel.cli.admin import JsonOption, Place, answer_with
+from openbigmodel.cli.server import ConfigOption, DataOption
+
+
+def backup(
+    file: Annotated[
+        Path, typer.Argument(help="The file to write; it must not be there yet.", metavar="FILE")
+    ],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Write database and master key to one file, also while the server runs. Keep it secret: it opens every API key."""
+    from openbigmodel.admin.backup import write_backup
+    from openbigmodel.admin.reach import check_folder
+    from openbigmodel.auth.api_keys import unix_ms
+
+    place = Place(data, config, as_json)
+    folder = place.folder()
+    check_folder(folder)
+    return answer_with(place, write_backup(folder, file.absolute(), now_ms=unix_ms), _show_backup)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.", metavar="FILE")],
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Put a backup into a data folder that is missing or empty, once all of it has been proved."""
+    from openbigmodel.admin.restore import restore_backup
+
+    place = Place(data, config, as_json)
+    return answer_with(place, restore_backup(file, place.folder()), _show_restored)
+
+
+def _show_backup(answer: dict[str, Any]) -> None:
+    print(f"{answer['file']}: {answer['bytes']:,} bytes, as of {answer['made']}")
+
+
+def _show_restored(answer: dict[str, Any]) -> None:
+    print(f"{answer['data']}: restored, as of {answer['made']}. Prove the ledger with: bigmodel verify")

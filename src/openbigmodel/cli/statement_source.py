@@ -1,0 +1,198 @@
+"""Where the commands about usage and bills get what they print: the database file, and the server for the balance.
+
+Rule: the file is opened for reading only, whether a server runs on it, was stopped or was killed. A failure is told before
+the first byte of an answer, because an answer may be longer than memory and is written as it is read.
+"""
+
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from openbigmodel.admin.protocol import AdminError
+from openbigmodel.admin.reach import check_folder
+from openbigmodel.admin.remote import NoServer, ask_server
+from openbigmodel.billing.explain import explain, find_requests
+from openbigmodel.billing.export import Language, usage_csv
+from openbigmodel.billing.money import format_yuan
+from openbigmodel.billing.periods import DAY_MS, FOREVER_MS, HOUR_MS, Period, clock_name, parse_moment
+from openbigmodel.billing.statement import By, Filter, Owner, Statements, UnknownAccount
+from openbigmodel.cli.admin import Place, answer_with
+from openbigmodel.cli.statement_views import (
+    explanation_json,
+    group_json,
+    show_explanation,
+    show_groups,
+    show_lines,
+    show_used,
+    stream_json,
+    used_json,
+)
+from openbigmodel.db.connection import DatabaseError
+from openbigmodel.db.migrations import DatabaseTooNew
+
+GROUPS: dict[str, By] = {
+    "model": By(model=True),
+    "key": By(key=True),
+    "day": By(span_ms=DAY_MS),
+    "hour": By(span_ms=HOUR_MS),
+}
+
+
+class Statement:
+    """The open statement of one account and one period."""
+
+    def __init__(self, place: Place, statements: Statements, owner: Owner, period: Period) -> None:
+        self._place = place
+        self._statements = statements
+        self._owner = owner
+        self._period = period
+
+    @classmethod
+    def of(
+        cls, place: Place, statements: Statements, account: str, since: str | None, until: str | None
+    ) -> Self:
+        """Raises AdminError for an account that there is not, or a moment that is none."""
+        return cls(place, statements, find_owner(statements, account), _period(since, until))
+
+    def print_json(self, only: Filter, limit: int | None) -> None:
+        """Totals, balance, lines."""
+        used, moment = self._statements.total(self._owner.account_id, self._period, only)
+        balance, held = self._money()
+        head = {"totals": used_json(used), "balance": balance, "held": held}
+        lines = self._statements.lines(self._owner.account_id, self._period, only, limit=limit, moment=moment)
+        write_out(stream_json(head, lines))
+
+    def show(self, only: Filter, limit: int) -> None:
+        """The same for people: totals, and the newest lines."""
+        used, moment = self._statements.total(self._owner.account_id, self._period, only)
+        balance, held = self._money()
+        show_used(
+            used,
+            (
+                ("account", f"{self._owner.name} ({self._owner.account_id})"),
+                ("from (UTC+8)", clock_name(self._period.from_ms) if self._period.from_ms else ""),
+                ("before (UTC+8)", clock_name(self._period.to_ms) if self._period.to_ms < FOREVER_MS else ""),
+                ("balance, yuan", balance),
+                ("held, yuan", held),
+            ),
+        )
+        show_lines(
+            self._statements.lines(self._owner.account_id, self._period, only, limit=limit, moment=moment)
+        )
+        if used.requests > limit:
+            print(f"The newest {limit} of {used.requests} requests; --limit shows more.")
+
+    def print_groups(self, name: str, only: Filter) -> None:
+        """Totals, balance, and totals in groups."""
+        account, by = self._owner.account_id, GROUPS[name]
+        with self._statements.snapshot():
+            groups, _ = self._statements.groups(account, by, self._period, only)
+            used, _ = self._statements.total(account, self._period, only)
+            key_names = self._statements.key_names(account)
+        balance, held = self._money()
+        answer = {
+            "totals": used_json(used),
+            "balance": balance,
+            "held": held,
+            "groups": [group_json(group, by) for group in groups],
+        }
+        answer_with(self._place, answer, lambda _: show_groups(groups, by, key_names))
+
+    def print_csv(self, only: Filter, limit: int | None, language: Language) -> None:
+        """The lines for a spreadsheet."""
+        account = self._owner.account_id
+        lines = self._statements.lines(account, self._period, only, limit=limit)
+        write_csv(usage_csv(lines, self._statements.key_names(account), self._statements.saved, language))
+
+    def print_log(self, only: Filter, limit: int | None) -> None:
+        """The lines alone."""
+        write_out(
+            stream_json({}, self._statements.lines(self._owner.account_id, self._period, only, limit=limit))
+        )
+
+    def show_log(self, only: Filter, limit: int) -> None:
+        """The lines alone, for people."""
+        show_lines(self._statements.lines(self._owner.account_id, self._period, only, limit=limit))
+
+    def _money(self) -> tuple[str, str]:
+        """Balance and what is held, from the server that may spend it, else from the file."""
+        try:
+            shown = ask_server(self._place.folder(), "accounts.show", {"account": self._owner.account_id})
+        except NoServer:
+            # A hold lives in a server's memory: without one there is none.
+            return format_yuan(self._statements.balance(self._owner.account_id)), format_yuan(0)
+        return str(shown["balance"]), str(shown["held"])
+
+
+@contextmanager
+def open_statements(place: Place) -> Iterator[Statements]:
+    """The statements of a data folder. Raises AdminError."""
+    folder = place.folder()
+    check_folder(folder)
+    try:
+        statements = Statements.open(folder)
+    except (DatabaseError, DatabaseTooNew) as error:
+        raise AdminError("database", str(error)) from error
+    with statements:
+        yield statements
+
+
+@contextmanager
+def open_statement(place: Place, account: str, since: str | None, until: str | None) -> Iterator[Statement]:
+    """The statement of an account. Raises AdminError."""
+    with open_statements(place) as statements:
+        yield Statement.of(place, statements, account, since, until)
+
+
+def find_owner(statements: Statements, account: str) -> Owner:
+    """Raises AdminError for an account that there is not."""
+    try:
+        return statements.owner(account)
+    except UnknownAccount as error:
+        raise AdminError("not_found", f"There is no account {account}.") from error
+
+
+def explain_charge(place: Place, reference: str, account: str | None) -> None:
+    """Prints where the charges of the requests with an id come from. Raises AdminError."""
+    with open_statements(place) as statements:
+        found = [
+            explain(statements, line)
+            for line in find_requests(statements, reference)
+            if account is None or line.account_id == account
+        ]
+    if not found:
+        raise AdminError("not_found", f"There is no request {reference}.")
+
+    def show(_: object) -> None:
+        for explained in found:
+            show_explanation(explained)
+
+    answer_with(place, {"requests": [explanation_json(explained) for explained in found]}, show)
+
+
+def write_out(pieces: Iterable[str]) -> None:
+    """Prints a text that may be longer than memory."""
+    for piece in pieces:
+        sys.stdout.write(piece)
+
+
+def write_csv(pieces: Iterable[str]) -> None:
+    """Prints a CSV, in UTF-8 whatever the terminal speaks: it is meant for a file."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    write_out(pieces)
+
+
+def _period(since: str | None, until: str | None) -> Period:
+    try:
+        period = Period(
+            parse_moment(since) if since is not None else 0,
+            parse_moment(until) if until is not None else FOREVER_MS,
+        )
+    except ValueError as error:
+        raise AdminError("bad_value", f"{error}.") from error
+    if period.from_ms > period.to_ms:
+        raise AdminError("bad_value", f"--since {since} is after --until {until}.")
+    return period

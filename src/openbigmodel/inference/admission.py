@@ -1,0 +1,182 @@
+"""What a request takes before an engine is asked, and gives back exactly once: its id, a place, and money.
+
+    claim     the caller's request id     1231 while the same one runs or if it was charged before, or its stored reply
+    place     limits                      1305, 1302, 1303, 1304
+    hold      the most it may cost        1113, a Coding Plan's 1308 to 1311
+
+In this order. What a later step refuses gives back what the earlier ones took, as if the request had never come.
+Everything here is one step of the event loop: of two requests with one id, or for the last place or the last
+fen, one gets it.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from openbigmodel.auth.api_keys import Principal
+from openbigmodel.billing.cashier import Payer
+from openbigmodel.billing.ledger import NO_HOLD, Hold
+from openbigmodel.billing.plans import PlanHold
+from openbigmodel.billing.replies import MAX_REPLY_BYTES, Claimed, StoredReply
+from openbigmodel.billing.store import UsageLine
+from openbigmodel.billing.usage import Usage
+from openbigmodel.catalog import Model
+from openbigmodel.errors import ApiError
+from openbigmodel.inference.measurement import UNBOUNDED
+from openbigmodel.limits import Limits, Place
+
+_DECODE = msgspec.json.Decoder().decode
+_ENCODE_SORTED = msgspec.json.Encoder(order="sorted").encode
+
+Done = Callable[[BaseException | None], None]
+
+_TAKEN, _SETTLED, _GONE = range(3)
+
+
+class Cashier(Protocol):
+    """Where money is held, charged and written down."""
+
+    def hold(self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int) -> Hold | PlanHold:
+        """Set aside the most that the request may cost. Raises ApiError when that is not there."""
+
+    def settle(
+        self, hold: Hold | PlanHold, line: UsageLine, done: Done, reply: StoredReply | None = None
+    ) -> UsageLine:
+        """Charge the line's usage; `done` hears when it is durable, or why it never will be, and then is void."""
+
+    def void(self, hold: Hold | PlanHold) -> None:
+        """No engine was asked: nothing is charged or written."""
+
+    def find_request(self, account_id: str, request_id: str) -> StoredReply | Claimed | None:
+        """What became of an earlier request with this id, if it was charged or answered."""
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """A caller's request id that is in use. `digest` tells the bodies apart that come with it."""
+
+    key: tuple[str, str]
+    digest: bytes
+
+
+class Admissions:
+    """Lets requests in."""
+
+    def __init__(self, limits: Limits, cashier: Cashier) -> None:
+        self.limits = limits
+        self.cashier = cashier
+        # The callers' own request ids that are under way.
+        self.running: set[tuple[str, str]] = set()
+
+    def claim(self, account_id: str, request_id: str, body: bytes) -> Claim | StoredReply:
+        """Take the caller's own request id, or find the stored reply to the same request.
+
+        Raises ApiError 1231 when the id belongs to another one, or the reply is not there any more. Nothing is
+        taken yet: that is `admit`'s.
+        """
+        key = (account_id, request_id)
+        if key in self.running:
+            raise ApiError("1231", request_id=request_id)
+        earlier = self.cashier.find_request(account_id, request_id)
+        if earlier is None:
+            return Claim(key, digest_of(body))
+        if isinstance(earlier, StoredReply) and earlier.body_digest == digest_of(body):
+            return earlier
+        raise ApiError("1231", request_id=request_id)
+
+    def admit(
+        self,
+        principal: Principal,
+        model: Model,
+        claim: Claim | None,
+        plan: bool,
+        prompt_bound: int,
+        completion_bound: int,
+    ) -> "Admission":
+        """Take everything. `plan`: a Coding Plan pays. Raises ApiError, and then has taken nothing."""
+        place: Place | None
+        hold: Hold | PlanHold
+        if principal.exempt:
+            place, hold = self.limits.enter(principal.account_id, model.id), NO_HOLD
+        else:
+            limits = None
+            if model.limits:
+                limits = model.limits.get(principal.tier) or model.limits.get("*")
+            place = self.limits.enter(principal.account_id, model.id, limits, prompt_bound + completion_bound)
+            try:
+                payer = Payer(principal.account_id, exempt=False, plan=plan)
+                hold = self.cashier.hold(payer, model.id, prompt_bound, completion_bound)
+            except BaseException:
+                self.limits.take_back(place)
+                raise
+        if claim is not None:
+            self.running.add(claim.key)
+        if not hold.open:
+            # Where nothing is at stake an engine is believed whatever it says.
+            prompt_bound = completion_bound = UNBOUNDED
+        return Admission(self, claim, place, hold, prompt_bound, completion_bound)
+
+
+class Admission(msgspec.Struct, gc=False):
+    """What one request has taken, and the most tokens that it pays for. Ends once: `withdraw`, or `settle` and `leave`.
+
+    A struct, because one is made for every request: its fields are filled in at a tenth of the price.
+    """
+
+    _desk: Admissions
+    _claim: Claim | None
+    _place: Place | None
+    _hold: Hold | PlanHold
+    prompt_bound: int
+    completion_bound: int
+    _phase: int = _TAKEN
+
+    def settle(self, line: UsageLine, done: Done, reply: bytes = b"") -> UsageLine:
+        """Have the usage charged and written; `reply` is kept for who asks again. Raises what the database raises."""
+        assert self._phase == _TAKEN, "settled twice"
+        self._phase = _SETTLED
+        stored = None if self._claim is None else _stored(self._claim, line, reply)
+        cashier = self._desk.cashier
+        try:
+            return cashier.settle(self._hold, line, done, stored)
+        except BaseException:
+            if self._hold.open:
+                cashier.void(self._hold)
+            raise
+
+    def leave(self, usage: Usage) -> None:
+        """The usage is durable, or never will be: give back the place and the id."""
+        assert self._phase == _SETTLED, "left before it was settled, or twice"
+        self._phase = _GONE
+        place, limits = self._place, self._desk.limits
+        if place is None:
+            limits.leave(None)
+        else:
+            # An engine that counts wrongly costs nobody more than one request's share of a minute.
+            limits.leave(place, min(usage.prompt_tokens, self.prompt_bound) + usage.completion_tokens)
+        if self._claim is not None:
+            self._desk.running.remove(self._claim.key)
+
+    def withdraw(self) -> None:
+        """No engine was asked: as if the request had never come."""
+        assert self._phase == _TAKEN, "withdrawn after it was settled, or twice"
+        self._phase = _GONE
+        self._desk.cashier.void(self._hold)
+        self._desk.limits.take_back(self._place)
+        if self._claim is not None:
+            self._desk.running.remove(self._claim.key)
+
+
+def _stored(claim: Claim, line: UsageLine, reply: bytes) -> StoredReply | None:
+    return StoredReply(claim.digest, reply, line.ended_ms) if 0 < len(reply) <= MAX_REPLY_BYTES else None
+
+
+def digest_of(body: bytes) -> bytes:
+    """SHA-256 of what a body says; blanks, escapes and the order of an object's members make no difference."""
+    try:
+        canonical = _ENCODE_SORTED(_DECODE(body))
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        # What is nested too deeply to be put in order is told apart by its bytes.
+        canonical = body
+    return hashlib.sha256(canonical).digest()

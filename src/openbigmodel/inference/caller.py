@@ -1,0 +1,16 @@
+"""Who asks for an answer, as every door tells the pipeline."""
+
+import msgspec
+
+from openbigmodel.auth.api_keys import Principal
+from openbigmodel.errors import Language
+from openbigmodel.inference.chat_request import Surface
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Who asks, where, and in which language errors are told."""
+
+    principal: Principal
+    surface: Surface
+    path: str
+    language: Language

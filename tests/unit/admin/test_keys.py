@@ -1,0 +1,88 @@
+from pathlib import Path
+
+from tests.unit.admin.parts import NOW_MS, Platform, run
+
+
+def test_a_secret_is_told_when_a_key_is_made_and_never_again(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        made = await platform.ask("keys.create", account=account)
+        secret = made["key"].partition(".")[2]
+        for command, arguments in (
+            ("keys.list", {}),
+            ("keys.rename", {"key": made["id"], "name": "x"}),
+            ("keys.restrict", {"key": made["id"], "models": ["a"]}),
+            ("keys.expire", {"key": made["id"], "at": "2030-01-01T00:00:00Z"}),
+            ("keys.disable", {"key": made["id"]}),
+        ):
+            assert secret not in str(await platform.ask(command, **arguments))
+
+    run(tmp_path, scenario)
+
+
+def test_a_list_is_up_to_date_with_what_the_server_has_seen(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        made = await platform.ask("keys.create", account=account)
+        assert platform.noted == 0
+        await platform.auth.note_used({made["id"]: NOW_MS + 1})
+        (listed,) = (await platform.ask("keys.list", account=account))["keys"]
+        assert listed["last_used"] == "2026-11-18T11:06:40.001Z"
+        assert platform.noted == 1
+
+    run(tmp_path, scenario)
+
+
+def test_a_list_restricts_an_empty_one_lifts_and_none_leaves(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        key = (await platform.ask("keys.create", account=account, models=["a"], networks=["10.0.0.1"]))["id"]
+        shown = await platform.ask("keys.restrict", key=key, endpoints=["chat"], models=["B"])
+        assert (shown["models"], shown["endpoints"], shown["networks"]) == (
+            ("b",),
+            ("chat",),
+            ("10.0.0.1/32",),
+        )
+        shown = await platform.ask("keys.restrict", key=key, models=[], networks=[])
+        assert (shown["models"], shown["endpoints"], shown["networks"]) == (None, ("chat",), None)
+        assert (await platform.refused("keys.restrict", key=key)).code == "bad_arguments"
+        assert (await platform.refused("keys.restrict", key="x", models=["a"])).code == "not_found"
+
+    run(tmp_path, scenario)
+
+
+def test_a_rotated_key_names_its_successor_and_its_end(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        old = (await platform.ask("keys.create", account=account, name="ci"))["id"]
+        made = await platform.ask("keys.rotate", key=old, overlap_s=60)
+        assert made["replaces"]["rotated_to"] == made["id"]
+        assert made["replaces"]["expires"] == "2026-11-18T11:07:40.000Z"
+        assert (await platform.refused("keys.rotate", key=made["id"], overlap_s=-1)).code == "bad_value"
+
+    run(tmp_path, scenario)
+
+
+def test_the_successor_of_a_leaked_key_is_revealed_once(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account(rotate_leaked=True)
+        old = (await platform.ask("keys.create", account=account))["id"]
+        platform.now_ms += 1
+        await platform.auth.flag_leaked(old, overlap_s=60)
+        leaked, successor = (await platform.ask("keys.list", account=account))["keys"]
+        assert leaked["leaked"] == "2026-11-18T11:06:40.001Z"
+        assert (successor["id"], successor["told"]) == (leaked["rotated_to"], False)
+        assert (await platform.ask("keys.reveal", key=successor["id"]))["key"].startswith(successor["id"])
+        assert (await platform.refused("keys.reveal", key=successor["id"])).code == "bad_value"
+
+    run(tmp_path, scenario)
+
+
+def test_a_moment_that_is_none(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        refused = await platform.refused("keys.create", account=account, expires="2026-13-01T00:00:00Z")
+        assert refused.code == "bad_value"
+        assert (await platform.ask("keys.list", account=account))["keys"] == []
+
+    run(tmp_path, scenario)

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+
+from openbigmodel.auth.accounts import UnknownAccount, UnknownUser
+from tests.unit.auth.store_bench import NOW_MS, StoreBench, run
+
+
+def test_users_of_an_account_and_of_the_platform(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+        account, other = [await store.create_account(name) for name in ("one", "two")]
+        boss = await store.add_user("root@example.com", "operator")
+        owner = await store.add_user(" Li@example.com ", "owner", account_id=account.id, name="李")
+        bench.now_ms += 1
+        viewer = await store.add_user("wang@example.com", "viewer", account_id=account.id)
+        stranger = await store.add_user("zhao@example.com", "member", account_id=other.id)
+
+        assert (owner.email, owner.name, owner.role, owner.state) == (
+            "Li@example.com",
+            "李",
+            "owner",
+            "active",
+        )
+        assert (owner.account_id, owner.created_ms) == (account.id, NOW_MS)
+        assert (boss.account_id, viewer.name) == (None, "wang")
+        assert len({user.id for user in (boss, owner, viewer, stranger)}) == 4
+        assert store.list_users(account.id) == [owner, viewer]
+        assert store.list_users(other.id) == [stranger]
+        assert store.list_users("nobody") == []
+        everybody = store.list_users()
+        assert everybody[0] == boss
+        assert sorted(user.id for user in everybody) == sorted(
+            user.id for user in (boss, owner, viewer, stranger)
+        )
+
+    run(tmp_path, scenario)
+
+
+def test_users_that_cannot_be(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+        account = await store.create_account("one")
+        await store.add_user("li@example.com", "owner", account_id=account.id)
+        with pytest.raises(ValueError, match="there is a user with the address LI@example"):
+            await store.add_user("LI@example.com", "operator")
+        with pytest.raises(ValueError, match="no e-mail address"):
+            await store.add_user("li", "owner", account_id=account.id)
+        with pytest.raises(ValueError, match="operators belong to no account"):
+            await store.add_user("a@b", "owner")
+        with pytest.raises(ValueError, match="the name of a user"):
+            await store.add_user("a@b", "operator", name="a\nb")
+        with pytest.raises(UnknownAccount):
+            await store.add_user("a@b", "owner", account_id="nobody")
+        assert len(store.list_users()) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_roles_and_states_change(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+        account = await store.create_account("one")
+        user = await store.add_user("li@example.com", "viewer", account_id=account.id)
+        operator = await store.add_user("root@example.com", "operator")
+        assert (await store.set_role(user.id, "member")).role == "member"
+        assert (await store.set_user_state(user.id, "disabled")).state == "disabled"
+        assert (await store.set_user_state(operator.id, "disabled")).state == "disabled"
+        assert [(each.role, each.state) for each in store.list_users(account.id)] == [("member", "disabled")]
+        with pytest.raises(ValueError, match="operators belong to no account"):
+            await store.set_role(user.id, "operator")
+        with pytest.raises(ValueError, match="operators belong to no account"):
+            await store.set_role(operator.id, "owner")
+        with pytest.raises(ValueError, match="the role must be one of"):
+            await store.set_role(user.id, "king")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="the state must be one of"):
+            await store.set_user_state(user.id, "asleep")  # type: ignore[arg-type]
+        for change in (store.set_role("nobody", "owner"), store.set_user_state("nobody", "active")):
+            with pytest.raises(UnknownUser):
+                await change
+
+    run(tmp_path, scenario)
+
+
+def test_the_last_owner_leaves_last(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+        account = await store.create_account("one")
+        owner = await store.add_user("li@example.com", "owner", account_id=account.id)
+        # Alone, an owner may be anything.
+        await store.set_role(owner.id, "member")
+        await store.set_role(owner.id, "owner")
+        member = await store.add_user("wang@example.com", "member", account_id=account.id)
+        for leaving in (
+            store.set_role(owner.id, "viewer"),
+            store.set_user_state(owner.id, "disabled"),
+            store.remove_user(owner.id),
+        ):
+            with pytest.raises(ValueError, match=r"li@example\.com is the only owner of the account"):
+                await leaving
+        second = await store.add_user("zhao@example.com", "owner", account_id=account.id)
+        await store.set_user_state(second.id, "disabled")
+        # A disabled owner is none.
+        with pytest.raises(ValueError, match="the only owner"):
+            await store.remove_user(owner.id)
+        await store.set_user_state(second.id, "active")
+        await store.remove_user(owner.id)
+        await store.remove_user(member.id)
+        await store.remove_user(second.id)
+        assert store.list_users(account.id) == []
+        with pytest.raises(UnknownUser, match="there is no user"):
+            await store.remove_user(owner.id)
+
+    run(tmp_path, scenario)

@@ -1,0 +1,124 @@
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from openbigmodel.billing.bill import make_bills
+from openbigmodel.billing.export import bills_csv, details_csv, fen_in_yuan, plain_text, usage_csv
+from openbigmodel.billing.periods import DAY_MS
+from openbigmodel.billing.statement import By, Line, Statements
+from tests.statement_world import ACCOUNT, KEY, MONTH, SECOND_KEY, START_MS, World
+
+
+def table(pieces: Iterable[str]) -> list[dict[str, str]]:
+    text = "".join(pieces)
+    # What tells Excel that it is UTF-8.
+    assert text.startswith("\ufeff")
+    assert text.encode().startswith(b"\xef\xbb\xbf")
+    assert text.endswith("\r\n")
+    return list(csv.DictReader(io.StringIO(text[1:], newline="")))
+
+
+def test_the_months_have_the_columns_of_the_console(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    line = world.line(START_MS, charge=12_345_678_901)
+    world.line(START_MS, pack_tokens=1200)
+    world.post("refund", 2_000_000_000, START_MS)
+    with Statements.open(tmp_path) as statements:
+        bills = make_bills(statements, statements.owner(ACCOUNT), MONTH.period.to_ms)
+    chinese = table(bills_csv(bills, "zh"))
+    assert list(chinese[0])[:4] == ["账期", "总消费金额", "应付金额", "优惠金额"]
+    assert [row["账期"] for row in chinese] == ["2026-12-01 ~ 2026-12-31", "2026-11-01 ~ 2026-11-30"]
+    november = chinese[1]
+    assert (november["总消费金额"], november["应付金额"], november["优惠金额"], november["退款金额"]) == (
+        "12.35",
+        "10.35",
+        "0.00",
+        "2.00",
+    )
+    assert (november["调用次数"], november["输入 tokens"]) == ("2", "2000")
+    english = table(bills_csv(bills, "en"))
+    assert list(english[0])[:4] == [
+        "Billing period",
+        "Total consumption (CNY)",
+        "Amount payable (CNY)",
+        "Discount (CNY)",
+    ]
+    assert [list(row.values()) for row in english] == [list(row.values()) for row in chinese]
+    assert line.charge == 12_345_678_901
+
+
+def test_the_details_add_up_to_the_month(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first = world.line(START_MS)
+    world.line(START_MS, pack_tokens=1200, api_key_id=SECOND_KEY)
+    world.line(START_MS + DAY_MS, model="=1+1")
+    with Statements.open(tmp_path) as statements:
+        by = By(span_ms=DAY_MS, model=True, key=True)
+        groups, _ = statements.groups(ACCOUNT, by, MONTH.period)
+        rows = table(details_csv(groups, statements.key_names(ACCOUNT), "zh"))
+    assert [(row["账期"], row["模型"], row["API key"], row["API key 名称"]) for row in rows] == [
+        ("2026-11-01", "glm-4.6", KEY, "first"),
+        ("2026-11-01", "glm-4.6", SECOND_KEY, "'=second"),
+        ("2026-11-02", "'=1+1", KEY, "first"),
+    ]
+    charge = f"0.{first.charge:09}"
+    assert [(row["总消费金额"], row["应付金额"], row["优惠金额"]) for row in rows] == [
+        (charge, charge, "0.000000000"),
+        (charge, "0.000000000", charge),
+        (charge, charge, "0.000000000"),
+    ]
+
+
+def test_a_line_for_each_request(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.line(START_MS + 3_600_000, request_id='=HYPERLINK("http://x")', note='line\r\nbreak, "quoted"')
+    world.line(
+        START_MS, code="1234", finish_reason="", source="none", completion_tokens=0, reasoning_tokens=0
+    )
+    with Statements.open(tmp_path) as statements:
+        lines = list(statements.lines(ACCOUNT))
+        rows = table(usage_csv(lines, {KEY: "first"}, statements.saved, "zh"))
+        english = table(usage_csv(lines, {}, statements.saved, "en"))
+    assert list(rows[0])[:2] == ["账期", "结束时间"]
+    assert (rows[0]["账期"], rows[0]["结束时间"]) == ("2026-11-01", "2026-11-01 01:00:00")
+    assert rows[0]["调用方请求 ID"] == '\'=HYPERLINK("http://x")'
+    assert rows[0]["备注"] == 'line\r\nbreak, "quoted"'
+    assert (rows[0]["应付金额"], rows[0]["计量方式"]) == (f"0.{lines[0].charge:09}", "引擎")
+    assert (rows[1]["调用方请求 ID"], rows[1]["错误码"], rows[1]["计量方式"]) == ("", "1234", "无")
+    assert (english[1]["Error code"], english[1]["Measured by"], english[0]["API key name"]) == (
+        "1234",
+        "none",
+        "",
+    )
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠x"])
+def test_no_text_becomes_a_formula(text: str) -> None:
+    assert plain_text(text) == "'" + text
+
+
+@pytest.mark.parametrize("text", ["", "glm-4.6", "1234", "a=1", "'=1", "订单"])
+def test_other_text_stays_as_it_is(text: str) -> None:
+    assert plain_text(text) == text
+
+
+def test_no_cell_of_a_line_that_comes_from_outside_becomes_a_formula(tmp_path: Path) -> None:
+    given: dict[str, object] = dict.fromkeys(
+        ("log_id", "request_id", "model", "finish_reason", "note"), "=cmd"
+    )
+    line = World(tmp_path).line(START_MS, **given | {"code": "=cmd"})
+    cells = [cell for row in table(usage_csv([line], {KEY: "=cmd"}, _nothing, "en")) for cell in row.values()]
+    assert [cell for cell in cells if cell.startswith("=")] == []
+    # The request id, being the platform's, is not told again.
+    assert cells.count("'=cmd") == 6
+
+
+def _nothing(line: Line) -> int:
+    return 0
+
+
+def test_fen() -> None:
+    assert [fen_in_yuan(fen) for fen in (0, 5, 150, -5, -150)] == ["0.00", "0.05", "1.50", "-0.05", "-1.50"]
