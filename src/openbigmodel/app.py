@@ -45,6 +45,7 @@ from openbigmodel.billing.price_book import PriceBook
 from openbigmodel.billing.rollup import RollUp
 from openbigmodel.billing.statement import Statements
 from openbigmodel.billing.tiers import Tiers
+from openbigmodel.billing.upkeep import Upkeep
 from openbigmodel.catalog import Catalog, load_catalog
 from openbigmodel.credentials import ApiKey
 from openbigmodel.db.connection import Database, DatabaseError
@@ -88,8 +89,6 @@ _COMMAND_S = 1.0
 _COMMAND_PAUSE_S = 0.02
 # After requests were cut, for their last bytes to reach the clients.
 _LAST_BYTES_S = 1
-# How often packs that have ended, and old answers, are looked for.
-_EXPIRY_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,7 @@ class Platform:
     log_stream: BackgroundStream
     last_used: LastUsed
     cashier: Cashier
+    upkeep: Upkeep
     rollup: RollUp
     tiers: Tiers
     admin: AdminService
@@ -196,7 +196,7 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
                 ssl_keyfile=server_settings.tls_key,
             )
             starting = asyncio.create_task(_start_engines(platform))
-            expiring = asyncio.create_task(_expire(platform.cashier))
+            expiring = asyncio.create_task(platform.upkeep.run())
             summing = asyncio.create_task(platform.rollup.run())
             ranking = asyncio.create_task(platform.tiers.run(platform.request_log.event))
             platform.last_used.start()
@@ -251,16 +251,9 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     reporter = _Reporter(request_log, terminal)
     catalog = load_catalog()
     registry = build_registry(settings, folder.path / "models", reporter, catalog)
-    metrics.add_gauge(
-        "bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states
-    )
     limits = Limits(settings.server.max_in_flight, earlier=DailyCount(database.read))
-    metrics.add_gauge(
-        "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(limits.total)}
-    )
     authenticator = Authenticator(accounts)
     leaks = LeakWatch(accounts, request_log.event)
-    metrics.add_counter("bigmodel_leaked_keys", "API keys seen in a body or a URL.", ["where"], leaks.counts)
     callers = Callers(
         authenticator,
         request_log,
@@ -283,7 +276,9 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         moderator=build_moderator(settings.moderation, request_log.event),
     )
     chat = {surface: ChatRoute(surface, pipeline, callers) for surface in SURFACES}
-    health = HealthApi(registry, callers, metrics, database)
+    upkeep = Upkeep(cashier, database, request_log.event)
+    _show(metrics, registry, limits, leaks, upkeep)
+    health = HealthApi(registry, callers, metrics, upkeep)
     monitor = MonitorApi(
         plans,
         callers,
@@ -302,12 +297,25 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         log_stream=log_stream,
         last_used=last_used,
         cashier=cashier,
+        upkeep=upkeep,
         rollup=RollUp(database, request_log.event),
         tiers=Tiers(database, accounts, now_ms=unix_ms),
         admin=admin_service(Parts(database, accounts, cashier, prices, plans, last_used.flush), unix_ms),
         # Last: nothing may fail between making the one key that is shown once and showing it.
         first_key=await accounts.ensure_operator(),
     )
+
+
+def _show(metrics: Metrics, registry: Registry, limits: Limits, leaks: LeakWatch, upkeep: Upkeep) -> None:
+    """Report to whoever scrapes what the parts know of themselves."""
+    metrics.add_gauge(
+        "bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states
+    )
+    metrics.add_gauge(
+        "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(limits.total)}
+    )
+    metrics.add_counter("bigmodel_leaked_keys", "API keys seen in a body or a URL.", ["where"], leaks.counts)
+    metrics.add_gauge("bigmodel_ledger_doubts", "What the ledger's audit found.", ["kind"], upkeep.gauges)
 
 
 async def _prices(settings: Settings, database: Database, catalog: Catalog) -> PriceBook:
@@ -332,12 +340,6 @@ class _Reporter:
         line = self._terminal.download(engine, progress)
         if line is not None:
             self._request_log.event(line)
-
-
-async def _expire(cashier: Cashier) -> None:
-    while True:
-        await asyncio.sleep(_EXPIRY_INTERVAL_S)
-        await cashier.expire()
 
 
 async def _start_engines(platform: Platform) -> None:

@@ -44,6 +44,7 @@ from openbigmodel.db.connection import (
     Prepared,
 )
 from openbigmodel.db.queries import QUERIES
+from openbigmodel.errors import ApiError
 
 _LIST_BALANCES = QUERIES["list_balances"]
 _LIST_PACKS = QUERIES["list_packs"]
@@ -111,6 +112,9 @@ class Cashier:
         # Entries on their way to the disk, and those of which nobody knows whether they are there.
         self._under_way = 0
         self._unknown: list[Entry] = []
+        # What the last audit found, in memory and against the disk.
+        self.problems: list[str] = []
+        self._unlike_disk: list[str] = []
         for account_id, balance in database.read(_LIST_BALANCES):
             self.ledger.add_account(account_id, balance)
         for *facts, left in database.read(_LIST_PACKS):
@@ -123,10 +127,13 @@ class Cashier:
     ) -> Hold | PlanHold:
         """Set aside the most that a request of at most so many tokens may cost.
 
-        Raises ApiError 1113, for a plan 1302 and 1308 to 1311, and then has changed nothing.
+        Raises ApiError 1113, for a plan 1302 and 1308 to 1311, after an audit that found something 1120, and then has
+        changed nothing.
         """
         if payer.exempt:
             return NO_HOLD
+        if self.problems:
+            raise ApiError("1120")
         account_id, now_ms = payer.account_id, self._now_ms()
         if payer.plan:
             held = self._plans.hold(account_id, model_id, prompt_bound, completion_bound, now_ms)
@@ -325,9 +332,13 @@ class Cashier:
 
         Compares memory with the disk when nothing is on its way there.
         """
-        problems = self.ledger.audit()
-        if self._under_way or self._unknown:
-            return problems
+        if not (self._under_way or self._unknown):
+            self._unlike_disk = self._compare_with_disk()
+        self.problems = self.ledger.audit() + self._unlike_disk
+        return self.problems
+
+    def _compare_with_disk(self) -> list[str]:
+        problems = []
         for account_id, on_disk in self._books.known_balances(CASH).items():
             balance, held = self.balance(account_id)
             if balance + held != on_disk:
