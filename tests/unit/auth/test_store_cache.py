@@ -1,7 +1,6 @@
 """Whatever is changed in whichever order, a server that remembers credentials says what one says that just started."""
 
 import asyncio
-import os
 import random
 from pathlib import Path
 
@@ -10,9 +9,10 @@ import pytest
 from openbigmodel.auth.api_keys import Authenticator
 from openbigmodel.credentials import ApiKey, sign_jwt
 from openbigmodel.errors import ApiError
+from tests.conftest import SCALE
 from tests.unit.auth.store_bench import StoreBench, run
 
-SEEDS = range(4 * int(os.environ.get("TEST_SCALE", "1")))
+SEEDS = range(max(2, round(4 * SCALE)))
 STEPS = 80
 KEYS_MAX = 10
 

@@ -3,7 +3,6 @@
 The model is the truth in real time, which no clock of the platform has: what was taken, and how long ago.
 """
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from openbigmodel.billing.plans import PlanHold, Plans
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import MICRO
 from openbigmodel.errors import ApiError
+from tests.conftest import SCALE
 from tests.unit.billing.plans_bench import DAY_MS, Bench, run
 
-EXAMPLES = 60 * int(os.environ.get("TEST_SCALE", "1"))
+EXAMPLES = max(10, round(60 * SCALE))
 LIMIT_HOURS, LIMIT_WEEK = 2_000 * MICRO, 10_000 * MICRO
 WINDOW_MS = 5 * HOUR_MS
 
