@@ -31,6 +31,7 @@ PAIRS = (
     "docs/money",
     "docs/operate",
     "docs/moderation",
+    "docs/coding-plan",
 )
 # Named in a page as an example, or made by running something.
 NO_FILES = {"bigmodel.toml", "master.key", "bigmodel.db"}

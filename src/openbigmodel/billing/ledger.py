@@ -55,47 +55,27 @@ class _Account:
         self.packs: list[Pack] = []
 
 
-class Hold:
+class Hold(msgspec.Struct, eq=False, gc=False):
     """What is set aside for one request: `cash` nano-yuan, and parts of packs.
 
-    `account` is None for a request that cannot cost anything; such a hold holds nothing and is never in the way.
+    `account` is None for a request that cannot cost anything; such a hold holds nothing, is never open and never in
+    the way. A struct, because one is made for every request that is paid for: it is filled in at a quarter of the
+    price.
     """
 
-    __slots__ = (
-        "account",
-        "cash",
-        "charge",
-        "completion_bound",
-        "open",
-        "packs",
-        "price",
-        "prompt_bound",
-        "taken_ms",
-    )
-
-    def __init__(
-        self,
-        account: _Account | None,
-        cash: int,
-        packs: tuple[Reservation, ...],
-        price: Price,
-        prompt_bound: int,
-        completion_bound: int,
-        taken_ms: int,
-    ) -> None:
-        self.account = account
-        self.cash = cash
-        self.packs = packs
-        self.price = price
-        self.prompt_bound = prompt_bound
-        self.completion_bound = completion_bound
-        self.taken_ms = taken_ms
-        self.open = account is not None
-        self.charge: Charge | None = None
+    account: _Account | None
+    cash: int
+    packs: tuple[Reservation, ...]
+    price: Price
+    prompt_bound: int
+    completion_bound: int
+    taken_ms: int
+    open: bool = True
+    charge: Charge | None = None
 
 
 # For all requests that have no price.
-NO_HOLD = Hold(None, 0, (), FREE, 0, 0, 0)
+NO_HOLD = Hold(None, 0, (), FREE, 0, 0, 0, open=False)
 
 
 class Ledger:
@@ -223,9 +203,9 @@ class Ledger:
         """
         cash = price.bound(prompt_bound, completion_bound)
         if not cash:
-            return (
-                NO_HOLD if price is FREE else Hold(None, 0, (), price, prompt_bound, completion_bound, now_ms)
-            )
+            if price is FREE:
+                return NO_HOLD
+            return Hold(None, 0, (), price, prompt_bound, completion_bound, now_ms, open=False)
         account = self._accounts.get(account_id)
         if account is None:
             raise ApiError("1113")

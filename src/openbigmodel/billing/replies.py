@@ -4,10 +4,11 @@ Rule: the id of a request is used up for ever, and only what was answered is for
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
-from openbigmodel.db.connection import Database, DatabaseBusy
+from openbigmodel.db.connection import Database, DatabaseBusy, DatabaseError
 from openbigmodel.db.queries import QUERIES
 
 MAX_REPLY_BYTES = 256 * 1024
@@ -42,6 +43,7 @@ class Replies:
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._forgetting = False
 
     def find(self, account_id: str, request_id: str) -> StoredReply | Claimed | None:
         """What became of the request with this id; None if it may be made. Raises DatabaseFailed, DatabaseClosed."""
@@ -53,15 +55,26 @@ class Replies:
         return Claimed(rows[0][0]) if rows else None
 
     def forget_old(self) -> None:
-        """Delete a few of the answers that are too old; for a timer. Raises DatabaseFailed, DatabaseClosed."""
+        """Begin to delete the answers that are too old, a few in each batch until none is left; for a timer.
+
+        Raises DatabaseFailed, DatabaseClosed.
+        """
+        if self._forgetting:
+            return
         oldest_ms = self._now_ms() - KEPT_MS
         if not self._database.read(_ANY_OLD, (oldest_ms,)):
             return
-        try:
-            self._database.submit(_DELETE_OLD, (oldest_ms, FORGOTTEN_AT_ONCE), _do_nothing)
-        except DatabaseBusy:
-            # The next time will do.
-            return
+        # The next time will do.
+        with suppress(DatabaseBusy):
+            self._database.submit(_DELETE_OLD, (oldest_ms, FORGOTTEN_AT_ONCE), self._forgotten)
+            self._forgetting = True
+
+    def _forgotten(self, error: BaseException | None) -> None:
+        self._forgetting = False
+        if error is None:
+            # Later rounds are the timer's again if this fails.
+            with suppress(DatabaseError):
+                self.forget_old()
 
 
 def reply_row(
@@ -69,7 +82,3 @@ def reply_row(
 ) -> tuple[str, tuple[str | bytes | int, ...]]:
     """The statement that keeps an answer, and its parameters."""
     return _INSERT, (account_id, request_id, reply.body_digest, reply.reply, reply.created_ms)
-
-
-def _do_nothing(_error: BaseException | None) -> None:
-    """Whatever went wrong, the next round tries again."""

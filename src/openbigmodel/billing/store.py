@@ -178,13 +178,9 @@ class Books:
         self._balances[book] = balance
         return balance
 
-    def known_balances(self, name: str) -> dict[str, int]:
-        """Account by account, what its book of this name holds on disk, as far as that has been looked at."""
-        return {
-            account_id: self._balances[book]
-            for (account_id, of), book in self._numbers.items()
-            if of == name and book in self._balances
-        }
+    def known(self, name: str) -> dict[str, int]:
+        """The numbers of the books of this name, account by account, that were written to since the start."""
+        return {account_id: book for (account_id, of), book in self._numbers.items() if of == name}
 
     def _read_again(self, connection: apsw.Connection) -> None:
         self.forget()

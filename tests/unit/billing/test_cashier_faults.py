@@ -322,3 +322,20 @@ def test_what_cannot_be_written_again_is_taken_back(path: Path, disk: BrokenDisk
 
     run(path, scenario, disk.name)
     clean(path)
+
+
+def test_a_full_queue_keeps_no_pack_from_being_written_off(path: Path) -> None:
+    async def scenario(desk: Desk) -> None:
+        for _ in range(5):
+            await desk.cashier.grant_pack("a", "tokens", 10, from_ms=START_MS, to_ms=START_MS + 1)
+        desk.now_ms += 1
+        for _ in range(QUEUE_ITEMS_MAX - 2):
+            desk.database.submit("SELECT 1 WHERE 0", (), lambda _error: None)
+        await desk.cashier.expire()
+        assert [kind for kind, _, _ in desk.postings()].count("pack_expire") == 2
+        await desk.cashier.expire()
+        assert [kind for kind, _, _ in desk.postings()].count("pack_expire") == 5
+        assert desk.cashier.audit() == []
+
+    run(path, scenario)
+    clean(path)
