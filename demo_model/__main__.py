@@ -19,18 +19,20 @@ def _train(arguments: argparse.Namespace) -> int:
 
     from demo_model.export import export
     from demo_model.tokenizer import fit_tokenizer
-    from demo_model.train import TrainConfig, Trainer, pick_device
+    from demo_model.train import TrainConfig, train
 
     torch.set_num_threads(arguments.threads)
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    config = TrainConfig(tokens=arguments.tokens, minutes=arguments.minutes, compile=not arguments.no_compile)
+    given = {key: getattr(arguments, key) for key in ("tokens", "polish_tokens", "minutes")}
+    config = TrainConfig(
+        **{key: value for key, value in given.items() if value is not None}, compile=not arguments.no_compile
+    )
     tokenizer = fit_tokenizer(config.vocab_size, seed=config.seed)
     tokenizer.save(str(work / "tokenizer.json"))
-    trainer = Trainer(config, tokenizer, pick_device())
-    trainer.run(work / "checkpoint.pt")
+    model = train(config, tokenizer, work, arguments.from_checkpoint)
     arguments.gguf.parent.mkdir(parents=True, exist_ok=True)
-    export(trainer.model, tokenizer, arguments.gguf)
+    export(model, tokenizer, arguments.gguf)
     print(f"{arguments.gguf}: {arguments.gguf.stat().st_size} bytes")
     return 0
 
@@ -42,10 +44,13 @@ def _export(arguments: argparse.Namespace) -> int:
     from demo_model.export import export
     from demo_model.model import DemoModel, ModelConfig
     from demo_model.tokenizer import load_tokenizer
+    from demo_model.train import CHECKPOINT, POLISHED
 
     tokenizer = load_tokenizer(arguments.work / "tokenizer.json")
     model = DemoModel(ModelConfig(vocab_size=tokenizer.get_vocab_size()))
-    weights = torch.load(arguments.work / "checkpoint.pt", map_location="cpu", weights_only=True)
+    written = [path for name in (CHECKPOINT, POLISHED) if (path := arguments.work / name).exists()]
+    newest = max(written, key=lambda path: path.stat().st_mtime)
+    weights = torch.load(newest, map_location="cpu", weights_only=True)
     model.load_state_dict(weights)
     export(model, tokenizer, arguments.gguf)
     return 0
@@ -54,9 +59,10 @@ def _export(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     """Print the table; status 1 if a row is under its bar."""
     from demo_model.engine import Engine
-    from demo_model.evaluate import evaluate, table
+    from demo_model.evaluate import SEED, evaluate, table
 
-    results = evaluate(Engine(arguments.gguf, threads=arguments.threads), arguments.only)
+    seed = SEED if arguments.seed is None else arguments.seed
+    results = evaluate(Engine(arguments.gguf, threads=arguments.threads), arguments.only, seed)
     if arguments.json:
         rows = [asdict(result) | {"share": result.share, "passed": result.passed} for result in results]
         print(json.dumps(rows, ensure_ascii=False, indent=1))
@@ -70,8 +76,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo_model", description=__doc__)
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="corpus, tokenizer, training, GGUF")
-    train.add_argument("--tokens", type=int, default=27_000_000, help="length of the run")
-    train.add_argument("--minutes", type=float, default=float("inf"), help="end earlier, at the latest after")
+    train.add_argument("--tokens", type=int, help="length of the first phase (default: the recipe's)")
+    train.add_argument("--polish-tokens", type=int, help="length of the polish (default: the recipe's)")
+    train.add_argument("--from-checkpoint", type=Path, help="the first phase's weights: only polish them")
+    train.add_argument("--minutes", type=float, help="end earlier, at the latest after")
     train.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     train.set_defaults(run=_train)
     export = commands.add_parser("export", help="write the last checkpoint as GGUF")
@@ -79,6 +87,7 @@ def main() -> int:
     evaluate = commands.add_parser("evaluate", help="measure a GGUF through the engine")
     evaluate.add_argument("--json", action="store_true", help="with every failure")
     evaluate.add_argument("--only", help="rows whose name contains this text")
+    evaluate.add_argument("--seed", type=int, help="draw other samples than those of the model card")
     evaluate.set_defaults(run=_evaluate)
     for command in (train, export):
         command.add_argument("--work", type=Path, default=DEFAULT_WORK, help="checkpoint folder")

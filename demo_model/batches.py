@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from demo_model.corpus.dialogue import Conversation
+from demo_model.corpus.hard import hard_conversation
+from demo_model.corpus.hard_values import HardValues
 from demo_model.corpus.mix import conversation, long_conversation
 from demo_model.corpus.values import Values
 from demo_model.render import render
@@ -51,24 +53,34 @@ class BatchSource:
         self._tokenizer = tokenizer
         self._rng = random.Random(seed)
         self._values = Values(random.Random(seed + 1))
+        self._hard_values = HardValues(random.Random(seed + 3))
         self._generator = torch.Generator().manual_seed(seed + 2)
         self._batch_tokens = batch_tokens
         self._waiting: dict[int, list[Encoded]] = {}
+        self._hard_waiting: dict[int, list[Encoded]] = {}
 
     def next(self) -> Batch:
         """The next full batch of conversations of like length."""
+        return self._full(self._waiting, lambda: conversation(self._values, self.tool_share))
+
+    def hard(self) -> Batch:
+        """The same of the corpus that only the polish draws from."""
+        return self._full(self._hard_waiting, lambda: hard_conversation(self._hard_values))
+
+    def _full(self, waiting: dict[int, list[Encoded]], make: Callable[[], Conversation]) -> Batch:
+        """Make samples until those of one length fill a batch."""
         while True:
-            sample = self._encode(lambda values: conversation(values, self.tool_share))
+            sample = self._encode(make())
             length = len(sample.ids) + -len(sample.ids) % _LENGTH_STEP
-            waiting = self._waiting.setdefault(length, [])
-            waiting.append(sample)
-            if len(waiting) == max(1, self._batch_tokens // length):
-                del self._waiting[length]
-                return self._collate(waiting, length)
+            group = waiting.setdefault(length, [])
+            group.append(sample)
+            if len(group) == max(1, self._batch_tokens // length):
+                del waiting[length]
+                return self._collate(group, length)
 
     def long(self) -> Batch:
         """Three conversations with very long prompts."""
-        group = [self._encode(long_conversation) for _ in range(3)]
+        group = [self._encode(long_conversation(self._values)) for _ in range(3)]
         longest = max(len(sample.ids) for sample in group)
         return self._collate(group, longest + -longest % (8 * _LENGTH_STEP))
 
@@ -106,10 +118,10 @@ class BatchSource:
             copied += [False] + [True] * (len(segment) - 1)
         return tokens[:length], copied[:length]
 
-    def _encode(self, make: Callable[[Values], Conversation]) -> Encoded:
+    def _encode(self, made: Conversation) -> Encoded:
         """Render one sample; half of them think in the last turn."""
         spans = render(
-            make(self._values),
+            made,
             think_last=self._rng.random() < 0.55,
             keep_reasoning=self._rng.random() < 0.5,
         )

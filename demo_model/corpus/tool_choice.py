@@ -29,7 +29,7 @@ def _stem(name: str) -> str:
     return "_".join(parts)
 
 
-def _renamed(tool: tools.Tool, name: str) -> tools.Tool:
+def renamed(tool: tools.Tool, name: str) -> tools.Tool:
     """The same function under another name."""
     function = {key: name if key == "name" else value for key, value in tool.schema["function"].items()}
     return replace(tool, name=name, schema={**tool.schema, "function": function})
@@ -49,7 +49,7 @@ def _alike(v: Values, offered: list[tools.Tool]) -> list[tools.Tool]:
                 name = verb + "".join(part.capitalize() for part in stem.split("_"))
         while name in made:
             name = f"{name}_{v.pseudo_word(1, 1)}"
-        made[name] = _renamed(tool, name)
+        made[name] = renamed(tool, name)
     return list(made.values())
 
 
