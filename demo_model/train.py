@@ -52,7 +52,7 @@ class TrainConfig:
     rate: float = 2e-3
     polish_rate: float = 4e-4
     hold: float = 0.35
-    polish_hard: float = 0.25
+    polish_hard: float = 0.3
     seed: int = 20260101
     polish_seed: int = 20260201
     minutes: float = float("inf")

@@ -14,6 +14,7 @@ from demo_model.corpus.dialogue import Conversation, Turn, honest, say
 from demo_model.corpus.extraction import extraction
 from demo_model.corpus.fallback import prompt_language
 from demo_model.corpus.hard_values import HardValues
+from demo_model.corpus.mix import plain_turn
 from demo_model.corpus.system_prompts import system_prompt
 from demo_model.corpus.tool_choice import renamed
 from demo_model.corpus.tool_families import FAMILIES
@@ -53,14 +54,15 @@ def _disguised(v: HardValues, tool: tools.Tool) -> tools.Tool:
     elif kind < 0.45:
         part = v.pseudo_word(1, 2)
         tool = renamed(tool, f"{part}_{tool.name}" if v.chance(0.5) else f"{tool.name}_{part}")
-    return _rekeyed(v, tool) if v.chance(0.25) else tool
+    return _rekeyed(v, tool) if v.chance(0.35) else tool
 
 
 def _offer(v: HardValues, wanted: list[tools.Tool]) -> list[tools.Tool]:
     """The wanted function and one or two that serve other questions, in any order."""
     made = [_disguised(v, tool) for tool in wanted]
-    count = len(made) + v.pick((1, 1, 1, 2))
-    for tool in [*tools.offer(v, 4), *(tools.make_tool(v, generic_family(v)) for _ in range(2))]:
+    count = len(made) + v.pick((1, 1, 2))
+    others = [*tools.offer(v, 3), *(tools.make_tool(v, generic_family(v)) for _ in range(2))]
+    for tool in v.shuffled(others):
         apart = all(
             tool.family.questions["zh"] != other.family.questions["zh"]
             and tool.name != other.name
@@ -86,7 +88,7 @@ def _asked(v: HardValues, wanted: Callable[[], tools.Tool]) -> Conversation:
     mine = next(tool for tool in offered if tool.family is first.family)
     language: Language = v.language(0.5)
     turns: list[Turn] = []
-    for _ in range(v.pick((1, 1, 1, 2, 3))):
+    for _ in range(v.pick((1, 1, 1, 1, 2, 3))):
         tool = mine if v.chance(0.75) else v.pick(offered)
         turn = tools.calling_turn(v, language, tool)
         turns.append(turn if v.chance(0.25) else replace(turn, after=None, results=()))
@@ -142,12 +144,18 @@ def copying(v: HardValues) -> Conversation:
     return Conversation([chat.repeat(v) for _ in range(v.pick((1, 1, 2)))])
 
 
+def alone(v: HardValues) -> Conversation:
+    """One question without any talk before it: thinking about these is rare in the rest of the corpus."""
+    return Conversation([v.pick((chat.sums, chat.sums, chat.dictionary, plain_turn))(v)])
+
+
 _KINDS: tuple[tuple[Callable[[HardValues], Conversation], int], ...] = (
-    (place_call, 38),
+    (place_call, 32),
     (person_call, 14),
-    (described_call, 22),
+    (described_call, 28),
     (capitals, 12),
     (copying, 14),
+    (alone, 12),
 )
 _TABLE = tuple(maker for maker, weight in _KINDS for _ in range(weight))
 

@@ -89,3 +89,11 @@ class HardValues(Values):
         if low < 5 and high > 2 and self.chance(0.3):
             return self._form(_DOUBLED)
         return super().han(low, high)
+
+    def phrase(self, language: Language) -> str:
+        """Longer texts, which are easily cut short."""
+        if self.chance(0.5):
+            return super().phrase(language)
+        if language == "en":
+            return self.pseudo_words(3, 5)
+        return super().han(6, 12)
