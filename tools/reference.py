@@ -183,7 +183,7 @@ def _codes_in_use() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                if name in {"ApiError", "CredentialError"}:
+                if name in {"ApiError", "CredentialError", "_beyond"}:
                     yield str(node.args[0].value)
 
 

@@ -99,7 +99,7 @@ def _copy_database(source: Path, target: Path) -> int:
                     while not copy.done:
                         copy.step(_PAGES_AT_ONCE)
     except apsw.Error as error:
-        raise AdminError("database", f"The database {source} cannot be copied: {error}.") from error
+        raise AdminError("database", f"The database {source} cannot be copied: {_reason(error)}.") from error
     return schema
 
 
@@ -128,6 +128,11 @@ def check_copies(folder: Path, schema: int, suffix: str = "") -> None:
         raise AdminError("master_key", "The master key is missing, and without it no API key works.")
     if known and key is not None and known[0][0] != key.fingerprint():
         raise AdminError("master_key", "The master key belongs to another database; no API key would work.")
+
+
+def _reason(error: apsw.Error) -> str:
+    # What fails on the copy's side has no text of its own, and SQLite then says "not an error".
+    return "the disk is full" if isinstance(error, apsw.FullError) else f"{type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from openbigmodel.billing.periods import moment_name, parse_moment
 from openbigmodel.db.connection import Database
 from openbigmodel.db.queries import QUERIES
 
+# Far beyond any use; sums of packs stay within the 64 bits of the database.
+_AMOUNT_MAX = 1_000_000_000_000_000
 _LIST_PACKS = QUERIES["list_packs_of_account"]
 
 
@@ -59,6 +61,8 @@ class PackCommands:
         assert amount is not None
         if amount < 1:
             raise AdminError("bad_value", "A pack has at least one token or call.")
+        if amount > _AMOUNT_MAX:
+            raise AdminError("bad_value", f"A pack has at most {_AMOUNT_MAX} tokens or calls.")
         models = None if wanted.models is None else frozenset(model.lower() for model in wanted.models)
         if models is not None and not models:
             raise AdminError(

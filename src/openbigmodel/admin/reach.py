@@ -76,7 +76,8 @@ def check_folder(path: Path, *, new_folder: bool = False) -> None:
     if names & {DATABASE_FILE, "lock"} or (new_folder and not names):
         if not os.access(path, os.W_OK | os.X_OK):
             raise AdminError(
-                "folder", f"The data folder {path} belongs to another user; be that user, or root."
+                "folder",
+                f"The data folder {path} may not be written; be the user that the server runs as, or root.",
             )
         return
     raise AdminError(

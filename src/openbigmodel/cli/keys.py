@@ -1,6 +1,7 @@
 """`bigmodel keys`: the API keys of accounts. A secret is shown once, when its key is made."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
@@ -189,6 +190,19 @@ def _show_key(answer: dict[str, Any]) -> None:
     show_facts((name, value) for name, value in answer.items() if name not in ("told", "masked"))
 
 
+def _state(key: dict[str, Any]) -> str:
+    if key["state"] != "active":
+        return str(key["state"])
+    now = datetime.now(UTC).isoformat()
+    return (
+        "expired"
+        if key["expires"] and key["expires"][:19] <= now[:19]
+        else "leaked"
+        if key["leaked"]
+        else "active"
+    )
+
+
 def _show_keys(answer: dict[str, Any]) -> None:
     show_table(
         ["key", "name", "kind", "state", "last used", "expires", "account", "restricted to"],
@@ -197,7 +211,7 @@ def _show_keys(answer: dict[str, Any]) -> None:
                 key["masked"],
                 key["name"],
                 key["kind"],
-                "leaked" if key["leaked"] and key["state"] == "active" else key["state"],
+                _state(key),
                 moment(key["last_used"]),
                 moment(key["expires"]),
                 key["account"],

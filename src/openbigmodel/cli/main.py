@@ -83,8 +83,10 @@ def run(arguments: Sequence[str]) -> int:
         return _interrupted(arguments) if status == EXIT_INTERRUPTED else int(status or 0)
     except (typer.TyperException, SettingsError) as error:
         return _fail(error, arguments, EXIT_MISUSED)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return _interrupted(arguments)
+    except UnicodeEncodeError:
+        return _fail(ValueError("What is given must be text in UTF-8."), arguments, EXIT_FAILED)
     except (AdminError, OSError) as error:
         return _fail(error, arguments, EXIT_FAILED)
     except Exception as error:  # noqa: BLE001 - the process's edge: a bug must not meet a person as a page of code

@@ -97,7 +97,7 @@ def show_used(used: Used, facts: Iterable[tuple[str, object]] = ()) -> None:
             ("completion tokens", f"{used.completion_tokens} ({used.reasoning_tokens} reasoning)"),
             ("paid by packs", _by_packs(used)),
             ("saved by packs, yuan", format_yuan(used.saved) if used.saved else ""),
-            ("credits of a plan", used.plan_credits or ""),
+            ("credits of a plan", _plan_credits(used.plan_credits)),
             ("charge, yuan", format_yuan(used.charge)),
         )
     )
@@ -287,7 +287,7 @@ def show_explanation(explained: Explanation) -> None:
             ("NOT EXPLAINED, yuan", format_yuan(explained.unexplained) if explained.unexplained else ""),
             ("charge, yuan", format_yuan(line.charge)),
             ("saved by packs, yuan", format_yuan(explained.saved) if explained.saved else ""),
-            ("credits of a plan", line.plan_credits or ""),
+            ("credits of a plan", _plan_credits(line.plan_credits)),
             ("given back, yuan", format_yuan(explained.refunded) if explained.refunded else ""),
         )
     )
@@ -308,6 +308,10 @@ def _by_packs(used: Used) -> str:
     tokens = f"{used.pack_tokens} tokens" if used.pack_tokens else ""
     calls = f"{used.pack_calls} calls" if used.pack_calls else ""
     return ", ".join(filter(None, (tokens, calls)))
+
+
+def _plan_credits(millionths: int) -> str:
+    return f"{millionths // 1_000_000}.{millionths % 1_000_000:06}" if millionths else ""
 
 
 def _group_cells(group: Group, by: By, key_names: dict[str, str]) -> Iterator[object]:

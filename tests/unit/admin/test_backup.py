@@ -233,3 +233,13 @@ def test_a_backup_beside_an_open_database_has_what_was_acknowledged(data: Path, 
     restore_backup(tmp_path / "b.tar", tmp_path / "new")
 
     assert account_names(tmp_path / "new") == ["team", "just now"]
+
+
+def test_a_backup_on_a_full_disk_says_so(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> int:
+        raise apsw.FullError("not an error")
+
+    monkeypatch.setattr("openbigmodel.admin.backup.schema_version", full)
+    with pytest.raises(AdminError, match="the disk is full"):
+        back_up(data, tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()

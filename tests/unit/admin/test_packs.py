@@ -52,6 +52,8 @@ def test_a_pack_that_cannot_be(tmp_path: Path) -> None:
             ("bad_arguments", {"to": to}),
             ("bad_arguments", {"to": to, "tokens": 1, "calls": 1}),
             ("bad_value", {"to": to, "tokens": 0}),
+            ("bad_value", {"to": to, "tokens": 10**15 + 1}),
+            ("bad_value", {"to": to, "calls": 2**63}),
             ("bad_value", {"to": to, "tokens": 1, "models": []}),
             ("bad_value", {"to": "2000-01-01T00:00:00Z", "tokens": 1}),
             ("bad_value", {"to": to, "tokens": 1, "memo": "a\nb"}),

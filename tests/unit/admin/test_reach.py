@@ -134,7 +134,7 @@ def test_a_folder_that_may_not_be_written(data: Path, monkeypatch: pytest.Monkey
 
     error = refusal(data)
     assert error.code == "folder"
-    assert "another user" in error.message
+    assert "may not be written" in error.message
 
 
 def test_a_folder_whose_lock_cannot_be_had(data: Path) -> None:

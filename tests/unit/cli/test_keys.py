@@ -76,9 +76,12 @@ def test_a_secret_that_is_pasted_goes_nowhere() -> None:
 
 
 def test_what_people_see(asked: Asked) -> None:
-    text = asked.shown({"keys": [KEY, KEY | {"leaked": "T"}, KEY | {"state": "disabled"}]}, "keys", "list")
+    text = asked.shown(
+        {"keys": [KEY, KEY | {"leaked": "T", "expires": None}, KEY | {"state": "disabled"}]}, "keys", "list"
+    )
     assert "k1.***abcd" in text and "glm-4.6, 10.0.0.0/8" in text and "2027-01-31 00:00:00" in text
     assert "leaked" in text and "disabled" in text
+    assert "expired" in asked.shown({"keys": [KEY | {"expires": "2020-01-01T00:00:00.000Z"}]}, "keys", "list")
     assert "k1" in asked.shown(KEY, "keys", "rename", "k1", "x")
     assert asked.shown({"id": "k2", "key": "k2.s"}, "keys", "create", "--account", "a") == "API key: k2.s\n"
     text = asked.shown({"id": "k2", "key": "k2.s", "replaces": KEY}, "keys", "rotate", "k1")

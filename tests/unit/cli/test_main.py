@@ -62,9 +62,14 @@ def test_debug_shows_where_a_mistake_was_found(capsys: pytest.CaptureFixture[str
             "bigmodel: internal error, please report it (--debug shows more): ZeroDivisionError\n",
         ),
         (KeyboardInterrupt(), 130, ""),
+        (
+            UnicodeEncodeError("utf-8", "\udcff", 0, 1, ""),
+            1,
+            "bigmodel: What is given must be text in UTF-8.\n",
+        ),
         (EOFError(), 130, "\n"),
     ],
-    ids=["system", "bug", "Ctrl-C", "Ctrl-D"],
+    ids=["system", "bug", "Ctrl-C", "text", "Ctrl-D"],
 )
 def test_what_a_command_raises_becomes_a_status(
     error: BaseException, status: int, message: str, capsys: pytest.CaptureFixture[str]
@@ -109,3 +114,11 @@ def test_help_is_there_at_once() -> None:
 def test_the_version_as_an_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("bigmodel ")
+
+
+def test_ctrl_c_before_a_command_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "cli", interrupted)
+    assert main_module.run(["version"]) == 130

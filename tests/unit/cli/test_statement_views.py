@@ -103,7 +103,7 @@ def test_a_month_that_is_not_over(tmp_path: Path, capsys: pytest.CaptureFixture[
         ({"source": "counted", "note": "prompt estimated"}, ("as the platform counted", "prompt estimated")),
         ({"charge": 5}, ("NOT EXPLAINED",)),
         ({"overage": 5}, ("beyond its hold, not charged",)),
-        ({"plan_credits": 5}, ("credits of a plan",)),
+        ({"plan_credits": 2_004_815}, ("credits of a plan", "2.004815")),
         ({"pack_tokens": 100}, ("saved by packs", "pack:p1")),
         ({"price_version": 3, "model": "glm-call"}, ("call", "each")),
         ({"price_version": 2, "prompt_tokens": 40_000}, ("for lengths from", "32000 prompt")),
