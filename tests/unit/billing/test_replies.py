@@ -80,9 +80,13 @@ def test_old_replies_go_a_few_at_a_time(path: Path) -> None:
         now_ms += 1
         replies.forget_old()
         replies.forget_old()  # under way already
-        for left in (6, 1, 1):
+        seen = set[int]()
+        while count(desk) > 1:
             await desk.database.write(lambda _connection: None)
-            assert count(desk) == left
+            seen.add(count(desk))
+        assert seen <= {6, 1}
+        await desk.database.write(lambda _connection: None)
+        assert count(desk) == 1
 
     run(path, scenario)
 
