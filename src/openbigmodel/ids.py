@@ -4,6 +4,7 @@ Time and randomness are passed in, so a test can fix both.
 """
 
 import os
+import struct
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ _UTC_PLUS_8_S = 8 * 3600
 _ID_BYTES = 8
 # Drawn at once: a system call for each id would cost more than all the rest of it.
 _IDS_PER_DRAW = 32
+_NUMBERS = struct.Struct(f">{_IDS_PER_DRAW}q")
 
 
 class IdSource:
@@ -30,10 +32,12 @@ class IdSource:
         self._second = -1
         self._prefix = ""
         self._endings: list[str] = []
+        self._numbers: list[int] = []
 
     def request_id(self) -> str:
         """`yyyyMMddHHmmss` in UTC+8 and 16 hex digits: also the completion's id."""
-        second = int(self._now_s())
+        clock = self._now_s
+        second = int(clock())
         if second != self._second:
             # strftime costs more than all the rest, and a busy server asks thousands of times a second.
             self._prefix = time.strftime("%Y%m%d%H%M%S", time.gmtime(second + _UTC_PLUS_8_S))
@@ -45,7 +49,9 @@ class IdSource:
 
     def tool_call_number(self) -> int:
         """A signed 63-bit number; the calls of one reply count up from it."""
-        return int.from_bytes(self._random_bytes(8), "big", signed=True) >> 1
+        if not self._numbers:
+            self._numbers = [number >> 1 for number in _NUMBERS.unpack(self._random_bytes(_NUMBERS.size))]
+        return self._numbers.pop()
 
 
 def tool_call_id(first: int, index: int) -> str:

@@ -1,8 +1,8 @@
 """What operators see: one log line a request, and metrics for Prometheus.
 
 Neither ever holds a secret or a word of a prompt or an answer: a record has no field for them.
-Both are on the path of every request, so a record is kept, and encoded and written with its neighbours a moment
-later; metrics are plain counters that are turned into Prometheus' form only when it asks.
+Every request has both, so a record is kept, and encoded and written with its neighbours a moment later; metrics are
+plain counters that are turned into Prometheus' form only when it asks.
 """
 
 import asyncio
@@ -117,13 +117,28 @@ class RequestLog:
         self._pending: list[RequestRecord] = []
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._sources: list[Callable[[], None]] = []
+
+    def before_flush(self, gather: Callable[[], None]) -> None:
+        """Have `gather` called before anything is written: it adds what has waited elsewhere."""
+        self._sources.append(gather)
 
     def write(self, record: RequestRecord) -> None:
         """Note one request; the line is out within 50 ms. Must be called on the event loop."""
-        if len(self._pending) >= _MAX_PENDING_LINES:
-            self._dropped += 1
-            return
-        self._pending.append(record)
+        for gather in self._sources:
+            gather()
+        self.add([record])
+
+    def add(self, records: list[RequestRecord]) -> None:
+        """The same for what was gathered."""
+        room = _MAX_PENDING_LINES - len(self._pending)
+        self._pending += records[:room]
+        self._dropped += max(0, len(records) - room)
+        if self._pending:
+            self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """Flush within 50 ms. Must be called on the event loop."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_INTERVAL_S, self.flush)
 
@@ -137,6 +152,8 @@ class RequestLog:
 
     def flush(self) -> None:
         """Write what is pending. A log that cannot be written must not stop the platform."""
+        for gather in self._sources:
+            gather()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -239,8 +256,13 @@ class Metrics(Collector):
         self._requests: dict[tuple[str, str, int, str], int] = {}
         self._totals: dict[tuple[str, str], _Totals] = {}
         self._reports: list[Callable[[], Metric]] = []
+        self._sources: list[Callable[[], None]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
+
+    def before_reading(self, gather: Callable[[], None]) -> None:
+        """Have `gather` called before anything is read: it counts what has waited elsewhere."""
+        self._sources.append(gather)
 
     def count(self, record: RequestRecord, model: str) -> None:
         """Count one finished request under the label `model`."""
@@ -293,6 +315,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Prometheus' view, made when it asks."""
+        for gather in self._sources:
+            gather()
         requests = CounterMetricFamily(
             "bigmodel_requests", "Finished requests.", labels=["model", "engine", "status", "code"]
         )

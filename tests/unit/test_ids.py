@@ -1,5 +1,6 @@
 """Ids have the forms of bigmodel.cn."""
 
+import os
 import re
 
 from openbigmodel.ids import IdSource, tool_call_id
@@ -44,3 +45,17 @@ def test_one_draw_of_random_bytes_makes_many_ids() -> None:
 
     assert draws == [256, 256, 256]
     assert endings == [f"{number:02x}" * 8 for number in range(32, 128)]
+
+
+def test_one_draw_of_random_bytes_makes_many_numbers() -> None:
+    draws: list[int] = []
+
+    def random_bytes(size: int) -> bytes:
+        draws.append(size)
+        return os.urandom(size)
+
+    ids = IdSource(lambda: 0.0, random_bytes)
+    numbers = {ids.tool_call_number() for _ in range(64)}
+
+    assert draws == [256, 256]
+    assert len(numbers) == 64 and all(-(2**62) <= number < 2**62 for number in numbers)

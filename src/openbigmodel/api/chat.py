@@ -26,19 +26,27 @@ class ChatRoute:
 
     def accept(self, head: RequestHead, sink: Sink) -> Caller | None:
         """See HotRoute: judge the credential before a byte of the body is read."""
-        language = self._callers.language(head.get(b"accept-language"))
+        callers = self._callers
+        language = callers.language(head.fields.get(b"accept-language"))
         path = head.path.decode("ascii")
         if head.query:
-            self._callers.look_for_keys(head.query, "url")
+            callers.look_for_keys(head.query, "url")
         try:
-            principal = self._callers.authenticate(head, sink, self._endpoint)
+            principal = callers.authenticate(head, sink, self._endpoint)
         except ApiError as error:
-            respond_error(sink, error, language, self._callers.note(path, error.status, error.code))
+            respond_error(sink, error, language, callers.note(path, error.status, error.code))
             return None
-        return Caller(principal, self._surface, path, language)
+        return Caller(principal, self._surface, path, language, callers.changes)
 
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         """See HotRoute: serve an accepted request."""
         assert isinstance(accepted, Caller)
-        self._callers.look_for_keys(body, "body")
+        callers = self._callers
+        callers.look_for_keys(body, "body")
+        if accepted.judged_at != callers.changes:
+            # A body can be hours on its way, and the key disabled in the meantime.
+            judged = self.accept(head, sink)
+            if judged is None:
+                return None
+            accepted = judged
         return self._pipeline.chat(body, accepted, sink)

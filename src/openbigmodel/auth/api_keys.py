@@ -109,6 +109,15 @@ def unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def credential_digest(authorization: bytes) -> bytes:
+    """What the credential in this value of the header `Authorization` is remembered under."""
+    return hashlib.sha256(_credential(authorization)).digest()
+
+
+def _credential(authorization: bytes) -> bytes:
+    return authorization[7:] if authorization[:7].lower() == b"bearer " else authorization
+
+
 class _Proof:
     """A credential that was proved. `until_ms`: from then on it is judged anew; `used_ms`: 0 once that is noted."""
 
@@ -137,23 +146,22 @@ class Authenticator:
         self._cache: OrderedDict[bytes, _Proof] = OrderedDict()
         # When keys were used whose proofs are gone: key id -> Unix milliseconds.
         self._used: dict[str, int] = {}
+        # How often something about a key or an account has changed: what was judged before may be judged again.
+        self.changes = 0
         keys.on_change(self.forget)
         keys.on_account_change(self.forget_account)
 
-    def authenticate(self, authorization: bytes | None) -> Principal:
+    def authenticate(self, authorization: bytes | None, digest: bytes | None = None) -> Principal:
         """Who sent this value of the header `Authorization`; None if there was no such header.
 
-        Takes `Bearer <key or JWT>` (the scheme in any case, one space) and the bare key or JWT. Raises ApiError
-        1001 without a credential, 1002 unparsable, 1000 unknown key or wrong secret, 1003 expired, 1004 wrong
-        signature, 1112 account locked.
+        `digest` is its `credential_digest`, if that is known already. Takes `Bearer <key or JWT>` (the scheme in any
+        case, one space) and the bare key or JWT. Raises ApiError 1001 without a credential, 1002 unparsable, 1000
+        unknown key or wrong secret, 1003 expired, 1004 wrong signature, 1112 account locked.
         """
         if not authorization:
             raise ApiError("1001")
-        if authorization.startswith(b"Bearer ") or authorization[:7].lower() == b"bearer ":
-            credential = authorization[7:]
-        else:
-            credential = authorization
-        digest = hashlib.sha256(credential).digest()
+        if digest is None:
+            digest = credential_digest(authorization)
         cache, clock = self._cache, self._now_ms
         now_ms = clock()
         proof = cache.get(digest)
@@ -165,7 +173,7 @@ class Authenticator:
                 return proof.principal
             self._drop(digest)
         try:
-            principal, until_ms = self._prove(credential)
+            principal, until_ms = self._prove(_credential(authorization))
         except CredentialError as error:
             # Without a cause: its text is for tests, and a log of this exception must not add to what it says.
             raise ApiError(error.code) from None
@@ -176,11 +184,13 @@ class Authenticator:
 
     def forget(self, key_id: str) -> None:
         """To be called after any change to a key: its credentials are judged anew."""
+        self.changes += 1
         for digest in [each for each, proof in self._cache.items() if proof.principal.api_key_id == key_id]:
             self._drop(digest)
 
     def forget_account(self, account_id: str) -> None:
         """The same after any change to an account."""
+        self.changes += 1
         for digest in [
             each for each, proof in self._cache.items() if proof.principal.account_id == account_id
         ]:

@@ -15,7 +15,7 @@ from openbigmodel.auth.accounts import FlaggedKey
 from openbigmodel.auth.api_keys import KnownKey
 from openbigmodel.credentials import KEY_ID_MARK, is_own_key_id, same_secret
 
-# To be searched for with `in` before anything here is called.
+# To be searched for before anything here is called.
 LEAK_MARK = KEY_ID_MARK.encode()
 # For the owner to change over to the new key.
 ROTATION_OVERLAP_S = 3600

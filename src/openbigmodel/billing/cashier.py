@@ -162,7 +162,7 @@ class Cashier:
             # The most common of all: nothing to charge, and nothing to keep.
             self._database.submit(INSERT_USAGE, usage_row(line), done)
             return line
-        if not line.claims:
+        if line.source == "none":
             self.void(hold)
             self._database.submit(INSERT_USAGE, usage_row(line), done)
             return line

@@ -126,7 +126,8 @@ class Answer:
         self.started = self.ended = True
         keep_alive = self._keep_alive = self._keep_alive and connection.may_stay()
         persistence = b"" if keep_alive and self._http_minor else self._persistence()
-        connection.send(
+        send = connection.send
+        send(
             b"%b%bcontent-length: %d\r\n%b%b\r\n%b"
             % (_STATUS_LINES[status], connection.date_line(), len(body), persistence, headers, body)
         )

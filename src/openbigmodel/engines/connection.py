@@ -11,6 +11,8 @@ import asyncio
 import posixpath
 import socket
 import ssl
+import time
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
@@ -45,7 +47,7 @@ class EngineConsumer(Protocol):
 class EngineCall:
     """One request under way. Pausing is remembered until there is a connection to pause."""
 
-    __slots__ = ("_pool", "body", "connection", "consumer", "dispatched", "over", "path", "paused")
+    __slots__ = ("_pool", "body", "connection", "consumer", "over", "path", "paused")
 
     def __init__(self, pool: "ConnectionPool", path: str, body: bytes, consumer: EngineConsumer) -> None:
         self._pool = pool
@@ -53,7 +55,6 @@ class EngineCall:
         self.body = body
         self.consumer = consumer
         self.connection: _Connection | None = None
-        self.dispatched = False
         self.over = False
         self.paused = False
 
@@ -176,7 +177,10 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
 
     def on_headers_complete(self) -> None:
-        self._body_ends_with_connection = _FRAMING.isdisjoint(map(bytes.lower, self._headers))
+        headers = self._headers
+        # Nearly every engine writes names in small letters.
+        framed = b"content-length" in headers or b"transfer-encoding" in headers
+        self._body_ends_with_connection = not framed and _FRAMING.isdisjoint(map(bytes.lower, headers))
         status = self._parser.get_status_code()
         if self.call is not None and status >= 200:  # below, it is not the answer yet
             self.answered = True
@@ -232,8 +236,11 @@ class _Connection(asyncio.Protocol):
 class ConnectionPool:
     """The connections to one endpoint. `keep_alive=False` for engines whose reuse is unsafe (llama-server)."""
 
-    def __init__(self, endpoint: Endpoint, *, keep_alive: bool = True) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, keep_alive: bool = True, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._endpoint = endpoint
+        self._now_s = now_s
         self._keep_alive = keep_alive
         self._idle: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
@@ -244,9 +251,10 @@ class ConnectionPool:
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EngineCall:
         """Send `body` (JSON) to `path` below the endpoint's own (`/../x` is beside it); the answer goes to `consumer`."""
         call = EngineCall(self, path, body, consumer)
-        while self._idle:
-            connection = self._idle.pop()
-            if asyncio.get_running_loop().time() - connection.idle_since_s > MAX_IDLE_S:
+        idle, clock = self._idle, self._now_s
+        while idle:
+            connection = idle.pop()
+            if clock() - connection.idle_since_s > MAX_IDLE_S:
                 # The ones below have been idle for longer still.
                 self._close_idle(connection)
             elif not connection.transport.is_closing():
@@ -288,7 +296,8 @@ class ConnectionPool:
         """Take a connection back for the next call, if it may be reused."""
         if not self._keep_alive or self._closed or len(self._idle) >= MAX_IDLE_CONNECTIONS:
             return False
-        connection.idle_since_s = asyncio.get_running_loop().time()
+        clock = self._now_s
+        connection.idle_since_s = clock()
         self._idle.append(connection)
         return True
 

@@ -109,7 +109,7 @@ def to_openai(
         stream=stream,
         temperature=generation.temperature,
         top_p=generation.top_p,
-        stop=_stops(request.stop),
+        stop=_stops(request.stop) if request.stop else None,
         seed=request.seed,
     )
     if profile.max_output_tokens is not None:
@@ -145,10 +145,8 @@ def to_openai(
     return _ENCODE(body)
 
 
-def _stops(stop: str | list[str] | None) -> list[str] | None:
+def _stops(stop: str | list[str]) -> list[str] | None:
     """Stop words without empty ones, with which every answer would end before it begins."""
-    if not stop:
-        return None
     return [word for word in ([stop] if isinstance(stop, str) else stop) if word] or None
 
 

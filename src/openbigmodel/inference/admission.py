@@ -112,10 +112,11 @@ class Admissions:
                 raise
         if claim is not None:
             self.running.add(claim.key)
+        most = prompt_bound + completion_bound
         if not hold.open:
             # Where nothing is at stake an engine is believed whatever it says.
             prompt_bound = completion_bound = UNBOUNDED
-        return Admission(self, claim, place, hold, prompt_bound, completion_bound)
+        return Admission(self, claim, place, hold, prompt_bound, completion_bound, most)
 
 
 class Admission(msgspec.Struct, gc=False):
@@ -130,6 +131,7 @@ class Admission(msgspec.Struct, gc=False):
     _hold: Hold | PlanHold
     prompt_bound: int
     completion_bound: int
+    _most: int
     _phase: int = _TAKEN
 
     def settle(self, line: UsageLine, done: Done, reply: bytes = b"") -> UsageLine:
@@ -154,7 +156,7 @@ class Admission(msgspec.Struct, gc=False):
             limits.leave(None)
         else:
             # An engine that counts wrongly costs nobody more than one request's share of a minute.
-            limits.leave(place, min(usage.prompt_tokens, self.prompt_bound) + usage.completion_tokens)
+            limits.leave(place, min(usage.prompt_tokens + usage.completion_tokens, self._most))
         if self._claim is not None:
             self._desk.running.remove(self._claim.key)
 

@@ -8,9 +8,13 @@ from openbigmodel.inference.chat_request import Surface
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who asks, where, and in which language errors are told."""
+    """Who asks, where, and in which language errors are told.
+
+    `judged_at`: how many changes to keys and accounts there had been when the credential was judged.
+    """
 
     principal: Principal
     surface: Surface
     path: str
     language: Language
+    judged_at: int = 0

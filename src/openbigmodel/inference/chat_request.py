@@ -136,12 +136,16 @@ def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> 
     else:
         temperature = model.temperature if temperature is None else temperature
         top_p = model.top_p if top_p is None else top_p
+    thinking = clear_thinking = None
+    if request.thinking is not None or model.thinking == "always" or surface.coding:
+        thinking = _thinking(request, model, surface)
+        clear_thinking = _clear_thinking(request, model, surface)
     effort = request.reasoning_effort
     max_tokens_asked = request.max_tokens is not None or request.max_completion_tokens is not None
     return Generation(
-        thinking=_thinking(request, model, surface),
+        thinking=thinking,
         thinking_default=model.thinking in _THINKS_BY_DEFAULT,
-        clear_thinking=_clear_thinking(request, model, surface),
+        clear_thinking=clear_thinking,
         effort=None if effort is None else model.efforts.get(effort),
         max_tokens=_max_tokens(request, model) if max_tokens_asked else model.default_max_tokens,
         max_tokens_asked=max_tokens_asked,

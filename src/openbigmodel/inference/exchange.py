@@ -33,15 +33,18 @@ from openbigmodel.inference.chat_request import (
     read_messages,
 )
 from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
+from openbigmodel.inference.finished import Finished, FinishedRequests
 from openbigmodel.inference.measurement import NOTHING, UNBOUNDED, Measured, measured
 from openbigmodel.inference.prompt_count import PromptQuestion
 from openbigmodel.inference.reply import ReplyWriter, new_writer
 from openbigmodel.schemas.chat import ChatRequest, Message
-from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
 # An engine that says nothing for so long is taken for dead. Prompts of a million tokens take minutes to read.
 FIRST_TOKEN_TIMEOUT_S = 600.0
 BETWEEN_TOKENS_TIMEOUT_S = 120.0
+
+# A token may come in several events, a call's name in one of its own: so many beyond the bound are no sign of a runaway.
+_SPARE_EVENTS = 32
 
 MAX_ENGINE_BODY_BYTES = 64 * 1024 * 1024
 # A model's file that is still being downloaded takes minutes.
@@ -57,8 +60,7 @@ class Surroundings(Protocol):
 
     registry: Registry
     admissions: Admissions
-    request_log: RequestLog
-    metrics: Metrics
+    finished: FinishedRequests
     ids: IdSource
     now_s: Callable[[], float]
     monotonic_s: Callable[[], float]
@@ -152,12 +154,14 @@ class ChatExchange:
         route = registry.route(model_id)
         if route is None:
             raise ApiError("1211")
-        principal = self._caller.principal
-        if principal.restricted:
-            principal.check_model(route.model.id, listed=route.model.listed)
+        listed = route.model.listed
         if self._caller.surface.coding and route.model.coding is not None:
             # The Coding Plan base answers older ids with their successors, where it has them (api.md §3.7).
-            return registry.route(route.model.coding) or route
+            route = registry.route(route.model.coding) or route
+        principal = self._caller.principal
+        if principal.restricted:
+            # By what answers, and is paid for.
+            principal.check_model(route.model.id, listed=listed)
         return route
 
     def _prepare(
@@ -210,8 +214,11 @@ class ChatExchange:
             clock = self._pipeline.monotonic_s
             self._first_token_s = clock()
         ready = self._writer.take()
+        admission = self._admission
         if reader.done:
             self._finish(ready)
+        elif admission is not None and reader.deltas > admission.completion_bound + _SPARE_EVENTS:
+            self._stop_at_bound(ready)
         elif ready:
             if not self._stream_open:
                 self._stream_open = True
@@ -221,11 +228,11 @@ class ChatExchange:
     def _keep(self, data: bytes) -> None:
         body = self._body
         limit = MAX_ENGINE_BODY_BYTES if self._engine_status == 200 else _MAX_ERROR_BODY_BYTES
-        if len(body) + len(data) > limit:
+        if not body and len(data) <= limit:
+            self._body = data  # nearly always all of it
+        elif len(body) + len(data) > limit:
             if self._engine_status == 200:
                 self.engine_failed(f"an answer of more than {limit} bytes")
-        elif not body:
-            self._body = data  # nearly always all of it
         else:
             self._body = bytearray(body) if isinstance(body, bytes) else body
             self._body += data
@@ -425,35 +432,26 @@ class ChatExchange:
         return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)
 
     def _record(self, status: int, *, code: str = "", client_left: bool = False) -> None:
-        pipeline, principal = self._pipeline, self._caller.principal
-        route, usage = self._route, self._measured.usage
-        started_s, first_token_s = self._started_s, self._first_token_s
+        pipeline = self._pipeline
         wall_clock, clock = pipeline.now_s, pipeline.monotonic_s
-        model = route.model.id if route else ""
-        record = RequestRecord(
-            time=timestamp(wall_clock()),
-            id=self._id,
-            path=self._caller.path,
-            status=status,
-            request_id="" if self._request_id == self._id else self._request_id,
-            account=principal.account_id,
-            api_key=principal.api_key_id,
-            model=model,
-            engine=route.engine.name if route else "",
-            stream=self._streaming,
-            code=code,
-            finish_reason="" if client_left else self._finish_reason,
-            client_left=client_left,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            first_token_ms=None if first_token_s is None else round((first_token_s - started_s) * 1000),
-            duration_ms=round((clock() - started_s) * 1000),
-            detail=self._detail,
+        finished = Finished(
+            self._id,
+            self._request_id,
+            self._caller,
+            self._route,
+            self._measured.usage,
+            status,
+            code,
+            self._finish_reason,
+            client_left,
+            self._streaming,
+            self._detail,
+            wall_clock(),
+            self._started_s,
+            self._first_token_s,
+            clock(),
         )
-        pipeline.request_log.write(record)
-        pipeline.metrics.count(record, model or "unknown")
+        pipeline.finished.add(finished)
 
     # the client's pace, and the engine's
 
@@ -493,6 +491,9 @@ class ChatExchange:
             and not self._over
             and self._reader.produced_tokens > admission.completion_bound
         ):
-            # It was not told its bound, or ignores it; beyond that nobody pays.
-            self._reader.finish_reason = "length"
-            self._finish(b"")
+            self._stop_at_bound(b"")
+
+    def _stop_at_bound(self, ready: bytes) -> None:
+        """The engine was not told its bound, or ignores it; beyond that nobody pays."""
+        self._reader.finish_reason = "length"
+        self._finish(ready)

@@ -16,6 +16,7 @@ from openbigmodel.ids import IdSource
 from openbigmodel.inference.admission import Admissions
 from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.exchange import ChatExchange
+from openbigmodel.inference.finished import FinishedRequests
 from openbigmodel.inference.moderated_exchange import ModeratedExchange
 from openbigmodel.moderation.moderator import Moderator
 from openbigmodel.telemetry import Metrics, RequestLog
@@ -42,8 +43,8 @@ class Pipeline:
     ) -> None:
         self.registry = registry
         self.admissions = admissions
-        self.request_log = request_log
         self.metrics = metrics
+        self.finished = FinishedRequests(request_log, metrics)
         self.ids = ids
         self.moderator = moderator
         self.now_s = now_s

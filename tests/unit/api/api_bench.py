@@ -50,10 +50,19 @@ PRINCIPALS = {
 class Keys:
     """A key for the operator, and one of each kind for others."""
 
+    def __init__(self) -> None:
+        self.disabled: set[str] = set()
+        self._listeners: list[Callable[[str], None]] = []
+
+    def tell(self, key_id: str) -> None:
+        """Announce a change of a key."""
+        for listener in self._listeners:
+            listener(key_id)
+
     def find_key(self, key_id: str) -> KnownKey | None:
         for key, principal in PRINCIPALS.items():
             if key.id == key_id:
-                return KnownKey(principal, key.secret, active=True)
+                return KnownKey(principal, key.secret, active=key_id not in self.disabled)
         return None
 
     async def flag_leaked(self, key_id: str, *, overlap_s: int) -> FlaggedKey | None:
@@ -61,10 +70,11 @@ class Keys:
         return FlaggedKey(key_id, "account", None)
 
     def on_change(self, listener: Callable[[str], None]) -> None:
-        """They never change."""
+        """See KeySource."""
+        self._listeners.append(listener)
 
     def on_account_change(self, listener: Callable[[str], None]) -> None:
-        """Nor does their account."""
+        """Their accounts never change."""
 
 
 class ApiBench:
@@ -75,9 +85,10 @@ class ApiBench:
         # Stands in for the database towards the health page.
         self.failure: str | None = None
         registry = bench.pipeline.registry
-        self.leaks = LeakWatch(Keys(), bench.request_log.event)
+        self.keys = Keys()
+        self.leaks = LeakWatch(self.keys, bench.request_log.event)
         self.callers = Callers(
-            Authenticator(Keys()),
+            Authenticator(self.keys),
             bench.request_log,
             bench.metrics,
             IdSource(),

@@ -159,3 +159,18 @@ def test_a_key_in_a_path_does_not_get_into_the_log() -> None:
     asyncio.run(note())
     assert USER.secret not in log.getvalue()
     assert json.loads(log.getvalue())["path"] == f"/v1/models/{USER.id}.***"
+
+
+def test_a_head_that_comes_back_is_judged_again() -> None:
+    keys = Keys()
+    known = callers()
+    known._authenticator = Authenticator(keys)
+    found = read_head(f"POST / HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {USER}\r\n\r\n".encode())
+    assert found is not None
+    head, sink = found[0], RecordingSink([], "hot")
+
+    assert known.authenticate(head, sink, CHAT) == known.authenticate(head, sink, CHAT)
+    keys.disabled.add(USER.id)
+    keys.tell(USER.id)
+    with pytest.raises(ApiError, match="1000: "):
+        known.authenticate(head, sink, CHAT)

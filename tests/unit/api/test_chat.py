@@ -115,3 +115,23 @@ def test_a_key_in_the_body_or_the_query_is_seen() -> None:
         assert api.leaks.seen == {"body": 1, "url": 1}
 
     run(test, Reply().stream())
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_a_key_that_changed_while_the_body_was_on_its_way_is_judged_again(disabled: bool) -> None:
+    async def test(api: ApiBench) -> None:
+        sink = RecordingSink([], "hot")
+        route, request = api.chat[PAAS], head((b"authorization", KEY))
+        accepted = route.accept(request, sink)
+        if disabled:
+            api.keys.disabled.add(USER.id)
+        api.keys.tell(USER.id)
+        started = route.run(accepted, request, body(), sink)
+        if disabled:
+            assert (started, sink.status, sink.code) == (None, 401, "1000")
+        else:
+            assert started is not None
+            await asyncio.wait_for(sink.over.wait(), 3)
+            assert sink.status == 200
+
+    run(test, Reply().stream())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from openbigmodel.auth.api_keys import Authenticator, KeyKind, KnownKey, Principal, unix_ms
+from openbigmodel.auth.api_keys import Authenticator, KeyKind, KnownKey, Principal, credential_digest, unix_ms
 from openbigmodel.auth.restrictions import ApiEndpoint, read_restrictions
 from openbigmodel.credentials import ApiKey, new_api_key, sign_jwt
 from openbigmodel.errors import ApiError
@@ -338,3 +338,13 @@ def test_only_a_digest_of_a_credential_is_kept() -> None:
     authenticator = Authenticator(Keys(known()), now_ms=lambda: NOW_MS)
     authenticator.authenticate(bearer(KEY))
     assert list(authenticator._cache) == [hashlib.sha256(str(KEY).encode()).digest()]
+
+
+@pytest.mark.parametrize("authorization", [bearer(KEY), b"bEARER " + str(KEY).encode(), str(KEY).encode()])
+def test_a_digest_that_is_known_already_stands_for_its_credential(authorization: bytes) -> None:
+    digest = credential_digest(authorization)
+    authenticator = Authenticator(Keys(known()))
+
+    assert digest == hashlib.sha256(str(KEY).encode()).digest()
+    for _ in range(2):
+        assert authenticator.authenticate(authorization, digest).api_key_id == KEY.id

@@ -338,3 +338,13 @@ def test_nothing_is_ever_left_over(steps: list[tuple[str, int, bool]]) -> None:
     assert desk.cashier.ledger.held("account") == 0
     assert not desk.admissions.running
     assert desk.limits.total == 0
+
+
+def test_an_engine_that_lies_where_nothing_is_paid_costs_no_more_than_one_requests_share() -> None:
+    desk = Desk(ModelLimits(tpm=1000))
+    desk.cashier.prices = {}
+    admission = desk.admit(100)
+    assert admission.completion_bound == UNBOUNDED
+    admission.settle(LINE, lambda _error: None)
+    admission.leave(Usage(10**9, 0, 10**9))
+    desk.limits.enter("account", "glm-x", ModelLimits(tpm=1000), 850)

@@ -125,7 +125,7 @@ def bills_too_little(patch: pytest.MonkeyPatch) -> None:
 
 
 def logs_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RequestLog, "write", lambda self, record: None)
+    patch.setattr(RequestLog, "add", lambda self, records: None)
 
 
 def counts_nothing(patch: pytest.MonkeyPatch) -> None:

@@ -299,6 +299,16 @@ def test_an_engine_that_goes_on_and_on_is_stopped_at_what_is_held(monkeypatch: p
     run(test, [Head(), *Reply(content=("word ",) * 9).events(), Stall()], **MONEY)
 
 
+def test_an_engine_that_runs_away_is_stopped_at_once() -> None:
+    async def test(bench: Bench) -> None:
+        sink = await bench.ask(stream=True, max_tokens=5).answered()
+        assert sink.chunks[-1]["choices"][0]["finish_reason"] == "length"
+        assert bench.cashier.lines[0].usage.completion_tokens == 5
+
+    # No sweep is needed for it.
+    run(test, [Head(), *Reply(content=("word ",) * 60).events(), Stall()], **MONEY)
+
+
 def test_where_nothing_is_at_stake_an_engine_may_go_on() -> None:
     async def test(bench: Bench) -> None:
         asked = bench.ask(stream=True, max_tokens=5)
