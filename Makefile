@@ -34,6 +34,7 @@ format: ## Format the code and mend what can be mended by a program
 docs: ## Write the reference pages anew, from the code
 	@tools/setup dev
 	$(bin)/python -m tools.reference
+	$(bin)/python -m tools.conformance
 
 lock: ## Pin what pyproject.toml asks for (ARGS=--upgrade: the newest of everything)
 	@tools/lock $(ARGS)

@@ -42,9 +42,10 @@ from openbigmodel.edge import Edge, EdgeProtocol, uvicorn_config
 from openbigmodel.edge.head import read_head, repeated
 from openbigmodel.engines.connection import _Connection
 from openbigmodel.engines.endpoint import Endpoint
-from openbigmodel.engines.registry import Registry, Route
+from openbigmodel.engines.profiles import OPENAI
+from openbigmodel.engines.registry import Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.translate import OPENAI, to_openai
+from openbigmodel.engines.translate import to_openai
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.admission import Admissions
 from openbigmodel.inference.caller import Caller
@@ -190,7 +191,7 @@ class Platform:
             reasoning_tokens="thinking",
             limits={} if exempt else LIMITS,
         )
-        registry = Registry([self.engine], {"glm-4.6": Route(self.model, self.engine, "glm-4.6")})
+        registry = Registry([self.engine], {"glm-4.6": Route(self.model, (Target(self.engine, "glm-4.6"),))})
         self.log, self.metrics, self.ids = RequestLog(io.StringIO(), as_json=True), Metrics(), IdSource()
         self.authenticator = Authenticator(OneKey(exempt=exempt))
         no_disk: Any = NoDisk()
@@ -205,7 +206,7 @@ class Platform:
             ids=self.ids,
         )
         callers = Callers(self.authenticator, self.log, self.metrics, self.ids)
-        edge = Edge(hot_routes({PAAS: ChatRoute(PAAS, pipeline, callers)}))
+        edge = Edge(hot_routes([ChatRoute(PAAS, pipeline, callers)]))
         config = uvicorn_config(edge, None)
         config.load()
         self.client = EdgeProtocol(config, ServerState(), {}, asyncio.get_running_loop(), edge=edge)
@@ -310,11 +311,10 @@ def measure_way_out(platform: Platform) -> None:
 
     finished = FinishedRequests(platform.log, platform.metrics)
     caller = Caller(Principal(ACCOUNT, "b" * 32), PAAS, "/api/paas/v4/chat/completions", "zh")
-    route = Route(platform.model, platform.engine, "m")
 
     def note() -> None:
         log_id = "20000101000000" + "0" * 16
-        told = (log_id, log_id, caller, route, usage, 200, "", "stop", False, False, "")
+        told = (log_id, log_id, caller, "glm-4.6", "gpu", usage, 200, "", "stop", False, False, "")
         finished.add(Finished(*told, time.time(), 1.0, None, time.monotonic()))
 
     show("log line and metrics", least_us(note, platform.log.flush))

@@ -97,9 +97,8 @@ class RoundsDown(Ledger):
         hold = super().hold(account_id, price, *rest)
         account = hold.account
         if account is not None and hold.cash and not hold.packs:
-            nearest = price.charge(
-                Usage(prompt_tokens=hold.prompt_bound, completion_tokens=hold.completion_bound)
-            )
+            _, prompt_tokens, completion_tokens, _ = rest
+            nearest = price.charge(Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens))
             if nearest == hold.cash - 1:
                 account.balance += 1
                 account.held -= 1

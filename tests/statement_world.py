@@ -117,7 +117,7 @@ class World:
         self, kind: str, amount: int, at_ms: int, *, account: str = ACCOUNT, usage_id: int | None = None
     ) -> None:
         """A posting between a platform's book and the account's cash; `amount` in nano-yuan, negative: away from it."""
-        platform = {"topup": 1, "post": 2, "refund": 2, "adjust": 3}[kind]
+        platform = {"topup": 1, "gift": 12, "post": 2, "refund": 2, "adjust": 3}[kind]
         book = self._cash(account)
         debit, credit = (platform, book) if amount > 0 else (book, platform)
         self._posting(at_ms, kind, debit, credit, abs(amount), usage_id)

@@ -32,6 +32,12 @@ PAIRS = (
     "docs/operate",
     "docs/moderation",
     "docs/coding-plan",
+    "docs/media",
+    "docs/engines",
+    "docs/routing",
+    "docs/anthropic",
+    "docs/responses",
+    "docs/conformance",
 )
 # Named in a page as an example, or made by running something.
 NO_FILES = {"bigmodel.toml", "master.key", "bigmodel.db"}

@@ -29,10 +29,11 @@ from openbigmodel.db.data_folder import DataFolder
 from openbigmodel.edge.head import HEAD_BYTES_MAX, HEAD_FIELDS_MAX
 from openbigmodel.edge.server import EdgeLimits
 from openbigmodel.errors import ERROR_CODES
-from openbigmodel.inference import chat_request, exchange
+from openbigmodel.inference import chat_request, silence
 from openbigmodel.schemas.chat import ChatRequest
 from openbigmodel.settings import load_settings
 from openbigmodel.telemetry import RequestRecord
+from tools.reference_engines import engines_page
 from tools.reference_models import models_page
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +45,40 @@ _ROUTES = {
     "/chat/completions": ("API key or JWT", "A chat answer, whole or as a stream of server-sent events."),
     "/models": ("API key or JWT", "The models that can be asked for here, in OpenAI's list shape."),
     "/models/{model_id}": ("API key or JWT", "One of them; 404 with code 1211 when nobody serves it."),
+    **{
+        base + "/responses": (
+            "API key or JWT",
+            "An answer in OpenAI's Responses dialect; see [Responses](../responses.md).",
+        )
+        for base in ("", "/api/v1")
+    },
+    **{
+        base + "/responses/{response_id}": (
+            "API key or JWT",
+            "A stored response: shown, or with DELETE forgotten.",
+        )
+        for base in ("", "/api/v1")
+    },
+    **{
+        base + "/responses/{response_id}/input_items": (
+            "API key or JWT",
+            "What a stored response was asked with.",
+        )
+        for base in ("", "/api/v1")
+    },
+    "/api/anthropic/v1/messages": (
+        "API key or JWT, also as `x-api-key`",
+        "An answer in Anthropic's Messages dialect; see [Anthropic](../anthropic.md).",
+    ),
+    "/api/anthropic/v1/messages/count_tokens": (
+        "API key or JWT, also as `x-api-key`",
+        "How many tokens a prompt has, by the engine's own tokenizer where it has one.",
+    ),
+    "/api/anthropic/v1/models": (
+        "API key or JWT, also as `x-api-key`",
+        "The models, in Anthropic's list shape.",
+    ),
+    "/api/anthropic/v1/models/{model_id}": ("API key or JWT, also as `x-api-key`", "One of them."),
     "/api/monitor/usage/quota/limit": (
         "API key or JWT",
         "What is left of the account's Coding Plan; see [Coding Plan](../coding-plan.md).",
@@ -91,6 +126,10 @@ _FIELDS = {
     "sensitive_word_check": '`{"type": "ALL", "status": "DISABLE"}` switches moderation off for accounts that may; see '
     "[moderation](../moderation.md).",
     "seed": "A whole number of 64 bits, handed to the engine.",
+    **dict.fromkeys(
+        ("top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+        "Not of bigmodel.cn: handed to engines that know it, otherwise without effect. See [engines](engines.md).",
+    ),
 }
 _METRICS = {
     "model": "the model's id, `unknown` for one that is not served, empty for a request without a valid credential",
@@ -99,7 +138,8 @@ _METRICS = {
     "code": "[error code](errors.md), empty when all went well",
     "kind": "`prompt`, `cached` (part of prompt), `completion`, `reasoning` (part of completion)",
     "where": "`body` or `url` of a request",
-    "state": "`downloading`, `starting`, `ready`, `restarting`, `broken` or `stopped`",
+    "state": "`downloading`, `starting`, `ready`, `restarting`, `broken` or `stopped`; of an engine elsewhere `starting`, "
+    "`ready`, `unreachable` or `refused`",
 }
 
 
@@ -109,6 +149,9 @@ def pages() -> dict[str, str]:
     return {
         "cli.md": _cli(),
         "endpoints.md": _endpoints(platform),
+        "engines.md": engines_page(
+            _MADE.format(source="`src/openbigmodel/engines/profiles.py` and `translate.py`"), _table
+        ),
         "errors.md": _errors(),
         "metrics.md": _metrics(platform),
         "models.md": _models(),
@@ -296,10 +339,10 @@ def _limits() -> str:
             ["a client that does not read its answer", f"{limits.stall_s:g} s", "the connection is dropped"],
             ["a connection without a request", f"{limits.idle_s:g} s", "it is closed"],
             ["connections", f"{limits.connections_max:,}", "503, code 1305"],
-            ["the engine's first token", f"{exchange.FIRST_TOKEN_TIMEOUT_S:g} s", "500, code 1234"],
+            ["the engine's first token", f"{silence.FIRST_TOKEN_TIMEOUT_S:g} s", "500, code 1234"],
             [
                 "the engine's silence after that",
-                f"{exchange.BETWEEN_TOKENS_TIMEOUT_S:g} s",
+                f"{silence.BETWEEN_TOKENS_TIMEOUT_S:g} s",
                 "`network_error` in the stream, else 500 with code 1234",
             ],
         ],

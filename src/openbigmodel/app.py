@@ -11,7 +11,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,13 +25,10 @@ from openbigmodel.admin.protocol import SOCKET_FILE
 from openbigmodel.admin.service import AdminService
 from openbigmodel.admin.socket import AdminSocket
 from openbigmodel.api.callers import Callers
-from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.client_address import TrustedProxies
+from openbigmodel.api.doors import open_doors
 from openbigmodel.api.health import HealthApi
-from openbigmodel.api.models import ModelsApi
 from openbigmodel.api.monitor import MonitorApi
-from openbigmodel.api.routes import asgi_app, hot_routes
-from openbigmodel.api.surfaces import SURFACES
 from openbigmodel.auth.api_keys import Authenticator, unix_ms
 from openbigmodel.auth.last_used import LastUsed
 from openbigmodel.auth.leaked import LeakWatch
@@ -40,6 +37,7 @@ from openbigmodel.auth.restrictions import parse_networks
 from openbigmodel.auth.store import AuthStore
 from openbigmodel.billing.cashier import Cashier
 from openbigmodel.billing.daily_count import DailyCount
+from openbigmodel.billing.ledger_watch import LedgerWatch
 from openbigmodel.billing.plans import Plans
 from openbigmodel.billing.price_book import PriceBook
 from openbigmodel.billing.rollup import RollUp
@@ -54,11 +52,15 @@ from openbigmodel.db.migrations import DatabaseTooNew
 from openbigmodel.edge import Edge, PortBusy, listening_socket, uvicorn_config
 from openbigmodel.engines.factory import EngineConfigError, build_registry
 from openbigmodel.engines.registry import Registry
+from openbigmodel.engines.router import Router
 from openbigmodel.engines.weights import Progress
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.admission import Admissions
 from openbigmodel.inference.pipeline import Pipeline
+from openbigmodel.inference.responses.store import ResponseStore
 from openbigmodel.limits import Limits
+from openbigmodel.media.fetcher import Fetcher
+from openbigmodel.media.preparation import Media
 from openbigmodel.moderation.moderator import build_moderator
 from openbigmodel.moderation.words import WordListError
 from openbigmodel.settings import ServerSettings, Settings
@@ -91,6 +93,10 @@ _COMMAND_PAUSE_S = 0.02
 _LAST_BYTES_S = 1
 
 
+# Work that goes on as long as the server does.
+Chore = Callable[[], Coroutine[Any, Any, None]]
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """The long-lived objects."""
@@ -105,9 +111,7 @@ class Platform:
     log_stream: BackgroundStream
     last_used: LastUsed
     cashier: Cashier
-    upkeep: Upkeep
-    rollup: RollUp
-    tiers: Tiers
+    chores: tuple[Chore, ...]
     admin: AdminService
     first_key: ApiKey | None
 
@@ -196,20 +200,19 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
                 ssl_keyfile=server_settings.tls_key,
             )
             starting = asyncio.create_task(_start_engines(platform))
-            expiring = asyncio.create_task(platform.upkeep.run())
-            summing = asyncio.create_task(platform.rollup.run())
-            ranking = asyncio.create_task(platform.tiers.run(platform.request_log.event))
+            chores = [asyncio.create_task(chore()) for chore in platform.chores]
             platform.last_used.start()
             await _Server(config, platform, server_settings.drain_s).serve([listener])
             starting.cancel()
-            expiring.cancel()
-            summing.cancel()
-            ranking.cancel()
+            for chore in chores:
+                chore.cancel()
         finally:
             await admin.close()
             await platform.registry.stop()
             if platform.pipeline.moderator is not None:
                 await platform.pipeline.moderator.close()
+            if platform.pipeline.media is not None:
+                await platform.pipeline.media.close()
             await platform.last_used.close()
             platform.database.close()
             # The callbacks of the last commit, and what they write to the log.
@@ -251,71 +254,123 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     reporter = _Reporter(request_log, terminal)
     catalog = load_catalog()
     registry = build_registry(settings, folder.path / "models", reporter, catalog)
-    limits = Limits(settings.server.max_in_flight, earlier=DailyCount(database.read))
     authenticator = Authenticator(accounts)
     leaks = LeakWatch(accounts, request_log.event)
-    callers = Callers(
-        authenticator,
-        request_log,
-        metrics,
-        ids,
-        default_language=settings.server.language,
-        proxies=TrustedProxies(parse_networks(settings.server.trusted_proxies)),
-        leaks=leaks,
-    )
+    callers = _callers(settings.server, authenticator, request_log, metrics, ids, leaks)
     plans = Plans(database, catalog, now_ms=unix_ms)
     last_used = LastUsed(authenticator, accounts, request_log.event)
     prices = await _prices(settings, database, catalog)
     cashier = Cashier(database, prices, plans, now_ms=unix_ms, new_id=ids.request_id)
-    pipeline = Pipeline(
-        registry=registry,
-        admissions=Admissions(limits, cashier),
-        request_log=request_log,
-        metrics=metrics,
-        ids=ids,
-        moderator=build_moderator(settings.moderation, request_log.event),
-    )
-    chat = {surface: ChatRoute(surface, pipeline, callers) for surface in SURFACES}
-    upkeep = Upkeep(cashier, database, request_log.event)
-    _show(metrics, registry, limits, leaks, upkeep)
+    limits = Limits(settings.server.max_in_flight, earlier=DailyCount(database.read))
+    pipeline = _pipeline(settings, registry, Admissions(limits, cashier), request_log, metrics, ids)
+    upkeep = Upkeep(cashier, database, request_log.event, watch=LedgerWatch(folder.path / DATABASE_FILE))
+    reporter.router = pipeline.router
+    responses = ResponseStore(database, request_log.event, now_ms=unix_ms)
+    tiers = Tiers(database, accounts, now_ms=unix_ms)
+    _show(metrics, pipeline, limits, leaks, upkeep)
     health = HealthApi(registry, callers, metrics, upkeep)
-    monitor = MonitorApi(
+    statements = partial(Statements.open, folder.path)
+    monitor = MonitorApi(plans, callers, statements, catalog.plan.window_hours, now_ms=unix_ms)
+    doors = open_doors(registry, pipeline, callers, responses, health, monitor, int(time.time()))
+    parts = Parts(
+        database,
+        accounts,
+        cashier,
+        prices,
         plans,
-        callers,
-        partial(Statements.open, folder.path),
-        catalog.plan.window_hours,
-        now_ms=unix_ms,
+        last_used.flush,
+        routed=lambda: [model.id for model in registry.models()],
+        catalogued=[model.id for model in catalog],
     )
     return Platform(
         database=database,
         registry=registry,
         pipeline=pipeline,
         health=health,
-        edge=Edge(hot_routes(chat), default_language=settings.server.language, note=callers.note),
-        asgi=asgi_app(ModelsApi(registry, callers, int(time.time())), health, monitor, callers),
+        edge=Edge(doors.hot, default_language=settings.server.language, note=callers.note),
+        asgi=doors.asgi,
         request_log=request_log,
         log_stream=log_stream,
         last_used=last_used,
         cashier=cashier,
-        upkeep=upkeep,
-        rollup=RollUp(database, request_log.event),
-        tiers=Tiers(database, accounts, now_ms=unix_ms),
-        admin=admin_service(Parts(database, accounts, cashier, prices, plans, last_used.flush), unix_ms),
+        chores=(
+            upkeep.run,
+            RollUp(database, request_log.event).run,
+            partial(tiers.run, request_log.event),
+            responses.run,
+        ),
+        admin=admin_service(parts, unix_ms),
         # Last: nothing may fail between making the one key that is shown once and showing it.
         first_key=await accounts.ensure_operator(),
     )
 
 
-def _show(metrics: Metrics, registry: Registry, limits: Limits, leaks: LeakWatch, upkeep: Upkeep) -> None:
+def _callers(
+    server: ServerSettings,
+    authenticator: Authenticator,
+    request_log: RequestLog,
+    metrics: Metrics,
+    ids: IdSource,
+    leaks: LeakWatch,
+) -> Callers:
+    proxies = TrustedProxies(parse_networks(server.trusted_proxies))
+    return Callers(
+        authenticator,
+        request_log,
+        metrics,
+        ids,
+        default_language=server.language,
+        proxies=proxies,
+        leaks=leaks,
+    )
+
+
+def _pipeline(
+    settings: Settings,
+    registry: Registry,
+    admissions: Admissions,
+    request_log: RequestLog,
+    metrics: Metrics,
+    ids: IdSource,
+) -> Pipeline:
+    fetcher = Fetcher(concurrency=settings.media.concurrency, note=request_log.event)
+    return Pipeline(
+        registry=registry,
+        admissions=admissions,
+        request_log=request_log,
+        metrics=metrics,
+        ids=ids,
+        moderator=build_moderator(settings.moderation, request_log.event),
+        media=Media(settings.media, fetcher),
+    )
+
+
+def _show(metrics: Metrics, pipeline: Pipeline, limits: Limits, leaks: LeakWatch, upkeep: Upkeep) -> None:
     """Report to whoever scrapes what the parts know of themselves."""
+    registry, router = pipeline.registry, pipeline.router
     metrics.add_gauge(
         "bigmodel_engine_state", "1 for the state an engine is in.", ["engine", "state"], registry.states
+    )
+    metrics.add_gauge(
+        "bigmodel_circuit_breaker",
+        "1 for the state of an engine's circuit breaker.",
+        ["engine", "state"],
+        router.breaker_states,
+    )
+    metrics.add_gauge(
+        "bigmodel_requests_waiting",
+        "Requests that wait for an engine with a free place.",
+        [],
+        lambda: {(): float(router.waiting)},
     )
     metrics.add_gauge(
         "bigmodel_requests_in_flight", "Requests under way.", [], lambda: {(): float(limits.total)}
     )
     metrics.add_counter("bigmodel_leaked_keys", "API keys seen in a body or a URL.", ["where"], leaks.counts)
     metrics.add_gauge("bigmodel_ledger_doubts", "What the ledger's audit found.", ["kind"], upkeep.gauges)
+    if pipeline.moderator is not None:
+        counts = pipeline.moderator.counts
+        metrics.add_counter("bigmodel_moderation", "What moderation has found.", ["stage", "outcome"], counts)
 
 
 async def _prices(settings: Settings, database: Database, catalog: Catalog) -> PriceBook:
@@ -332,9 +387,12 @@ class _Reporter:
     def __init__(self, request_log: RequestLog, terminal: Terminal) -> None:
         self._request_log = request_log
         self._terminal = terminal
+        self.router: Router | None = None
 
     def engine_state(self, engine: str, state: str, reason: str) -> None:
         self._request_log.event(f"engine {engine}: {state}{f', {reason}' if reason else ''}")
+        if state == "ready" and self.router is not None:
+            self.router.look_again(engine)
 
     def download(self, engine: str, progress: Progress) -> None:
         line = self._terminal.download(engine, progress)

@@ -14,6 +14,7 @@ __all__ = [
     "Catalog",
     "CodingPlan",
     "CreditRates",
+    "MediaLimits",
     "Model",
     "ModelLimits",
     "ModelPrice",
@@ -55,6 +56,25 @@ class CreditRates(msgspec.Struct, frozen=True, gc=False):
 _FREE_RATES = CreditRates(input=0, cached=0, output=0)
 
 
+class MediaLimits(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """How many images, videos and files one request may have, and how large each may be (api.md §3.1).
+
+    `image_side` is in pixels, of width and of height. `base64`: whether images and videos may come in the request
+    itself. `video_seconds` is 0 where only the size counts.
+    """
+
+    images: int = 50
+    image_mb: int = 5
+    image_side: int = 6000
+    image_formats: tuple[str, ...] = ("image/png", "image/jpeg")
+    base64: bool = True
+    videos: int = 50
+    video_mb: int = 200
+    video_seconds: int = 0
+    files: int = 50
+    file_mb: int = 50
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the platform knows of a model id.
 
@@ -85,6 +105,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     price: ModelPrice | None = None
     limits: Mapping[str, ModelLimits] = {}
     credits: CreditRates | None = None
+    media: MediaLimits = MediaLimits()
 
 
 class PlanLevel(msgspec.Struct, frozen=True):
@@ -145,7 +166,7 @@ def _model(model_id: str, facts: dict[str, Any]) -> Model:
     try:
         return msgspec.structs.replace(
             model,
-            price=ModelPrice() if model.free else None if price is None else read_price(price),
+            price=ModelPrice() if model.free else None if price is None else read_price(price, catalog=True),
             limits={} if limits is None else read_limits(limits),
             credits=_credits(credit_rates) if credit_rates else _FREE_RATES if model.free else None,
         )

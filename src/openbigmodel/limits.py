@@ -8,7 +8,9 @@ limit allows, nor one less. Nothing is kept of an account whose buckets are full
     rpm        1303   a bucket of `rpm` requests that fills up within a minute: after a rest all of them pass at once,
                       then one each 60/rpm s; so never more than rpm + rpm·t/60 in any t seconds
     tpm        1303   a bucket of `tpm` tokens. A request reserves what it may use, but never more than the bucket
-                      holds; what it did not use comes back at its end, what it used beyond that is taken then
+                      holds; what it did not use comes back at its end, what it used beyond that is taken as soon as
+                      it is known, and until that is repaid nobody enters. For an answer whose length nobody has
+                      named, the longest of the account's latest such answers is reserved, at first a tenth of `tpm`
     daily      1304   requests from midnight to midnight in Beijing
     platform   1305   requests of everybody at the same time
 """
@@ -32,9 +34,13 @@ _BEIJING_S = 8 * 3600
 # Of what is kept, this part is looked through a second; whatever has become idle is gone a minute later.
 _LOOK_THROUGH_S = 60
 _LOOKS_MIN = 1000
+# Of an answer that may be of any length, while none has been seen.
+_FIRST_ANSWER_PART = 10
+# So much of the longest answer is forgotten with each shorter one.
+_FORGOTTEN_PART = 8
 
 
-def _none(account_id: str, model_id: str, midnight_s: int) -> int:
+def _none(account_id: str, model_id: str, midnight_s: int, enough: int) -> int:
     return 0
 
 
@@ -87,9 +93,11 @@ class _Bucket:
 class _Standing:
     """What one account does with one model."""
 
-    __slots__ = ("day", "in_flight", "requests", "today", "tokens")
+    __slots__ = ("answer", "day", "in_flight", "requests", "today", "tokens")
 
     def __init__(self) -> None:
+        # Tokens of the longest of the latest answers whose length nobody had named; 0 while there was none.
+        self.answer = 0
         self.in_flight = 0
         self.requests: _Bucket | None = None
         self.tokens: _Bucket | None = None
@@ -109,20 +117,23 @@ class _Standing:
 class Place(msgspec.Struct, gc=False):
     """What one limited request has taken. `standing` is None once it was given back.
 
-    `reserved` tokens; one of the requests of `day`, 0 if those are not limited; one of `rpm` a minute.
+    `reserved` tokens; one of the requests of `day`, 0 if those are not limited; one of `rpm` a minute. `guessed`: how
+    long the answer will be.
     """
 
     standing: _Standing | None
     reserved: int
     day: int
     rpm: int
+    guessed: bool = False
 
 
 class Limits:
     """All limits of the platform. `platform_limit` bounds the requests in flight of everybody together.
 
     `now_s` is monotonic, `wall_s` the time of day (Unix); daily limits follow the second. `earlier` knows how many
-    requests an account made to a model since a midnight (Unix), before it was known here: a restart opens no limit.
+    requests an account made to a model since a midnight (Unix), before it was known here: a restart opens no limit. It
+    need not count further than the limit, its last argument.
     """
 
     def __init__(
@@ -131,7 +142,7 @@ class Limits:
         *,
         now_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
-        earlier: Callable[[str, str, int], int] = _none,
+        earlier: Callable[[str, str, int, int], int] = _none,
     ) -> None:
         assert platform_limit > 0
         self._platform_limit = platform_limit
@@ -148,11 +159,17 @@ class Limits:
         return len(self._standings)
 
     def enter(
-        self, account_id: str, model_id: str, limits: ModelLimits | None = None, tokens: int = 0
+        self,
+        account_id: str,
+        model_id: str,
+        limits: ModelLimits | None = None,
+        tokens: int = 0,
+        unnamed: int = 0,
     ) -> Place | None:
         """Take a place, to be given back with `leave` or `take_back`; None is one without limits of its own.
 
-        `tokens` is the most that the request may use. Raises ApiError 1302, 1303, 1304 or 1305, and then has taken
+        `tokens` is the most that the request may use, `unnamed` the most besides of an answer whose length nobody has
+        named. Raises ApiError 1302, 1303, 1304 or 1305, and then has taken
         nothing.
         """
         if self.total >= self._platform_limit:
@@ -160,10 +177,19 @@ class Limits:
         if limits is None:
             self.total += 1
             return None
-        return self._place(account_id, model_id, limits, tokens)
+        return self._place(account_id, model_id, limits, tokens, unnamed)
 
-    def leave(self, place: Place | None, used_tokens: int = 0) -> None:
-        """The request is over and has used so many tokens."""
+    def go_on(self, place: Place, used_tokens: int) -> None:
+        """The request is under way and has used so many tokens by now: those beyond its reservation are taken."""
+        standing, beyond = place.standing, used_tokens - place.reserved
+        assert standing is not None, "it is over"
+        if beyond > 0 and place.reserved and standing.tokens is not None:
+            clock = self._now_s
+            standing.tokens.take_more(beyond, int(clock() * 1_000_000))
+            place.reserved = used_tokens
+
+    def leave(self, place: Place | None, used_tokens: int = 0, answer_tokens: int = 0) -> None:
+        """The request is over and has used so many tokens, of these so many for its answer."""
         assert self.total > 0, "left more often than entered"
         self.total -= 1
         if place is None:
@@ -171,6 +197,9 @@ class Limits:
         standing, place.standing = place.standing, None
         assert standing is not None, "left twice"
         standing.in_flight -= 1
+        if place.guessed and answer_tokens:
+            lately = standing.answer
+            standing.answer = max(answer_tokens, lately - lately // _FORGOTTEN_PART)
         if place.reserved and standing.tokens is not None:
             unused = place.reserved - used_tokens
             if unused >= 0:
@@ -190,7 +219,7 @@ class Limits:
                 standing.today -= 1
         self.leave(place)
 
-    def _place(self, account_id: str, model_id: str, limits: ModelLimits, tokens: int) -> Place:
+    def _place(self, account_id: str, model_id: str, limits: ModelLimits, tokens: int, unnamed: int) -> Place:
         key = (account_id, model_id)
         standing = self._standings.get(key)
         if standing is None:
@@ -213,6 +242,9 @@ class Limits:
             bucket = standing.tokens
             if bucket is None:
                 bucket = standing.tokens = _Bucket(tpm)
+            if unnamed:
+                tokens += min(unnamed, standing.answer or tpm // _FIRST_ANSWER_PART)
+                place.guessed = True
             reserved = tpm if tokens > tpm else tokens or 1
             if wait_us := bucket.take(reserved, tpm, now_us):
                 self.take_back(place)
@@ -239,7 +271,7 @@ class Limits:
             self._midnight_s = self._today * _DAY_S - _BEIJING_S
         if standing.day != self._today and standing.day != self._today + 1:
             # A clock that was set back over midnight, by a day at most, does not open the new day's limit twice.
-            earlier = 0 if standing.day else self._earlier(*key, self._midnight_s - _DAY_S)
+            earlier = 0 if standing.day else self._earlier(*key, self._midnight_s - _DAY_S, daily)
             standing.day, standing.today = self._today, earlier
         if standing.today >= daily:
             return self._midnight_s - int(now_s)

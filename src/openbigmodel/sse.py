@@ -11,6 +11,7 @@ import re
 # characters, which JSON already escapes.
 _SEPARATORS = re.compile("[\u0085\u2028\u2029]")
 _SEPARATOR_BYTES = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPED = {b"\xc2\x85": b"\\u0085", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
 
 
@@ -24,10 +25,11 @@ class EventParser:
     `max_event_bytes` bounds what is kept of an unfinished event.
     """
 
-    __slots__ = ("_data", "_max_event_bytes", "_size", "_tail")
+    __slots__ = ("_begun", "_data", "_max_event_bytes", "_size", "_tail")
 
     def __init__(self, max_event_bytes: int = 4 * 1024 * 1024) -> None:
         self._tail = b""
+        self._begun = False
         self._data: list[bytes] = []
         self._size = 0
         self._max_event_bytes = max_event_bytes
@@ -45,6 +47,9 @@ class EventParser:
             held = b""
         lines = data.split(b"\n")
         self._tail = lines.pop() + held
+        if lines and not self._begun:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
         events: list[bytes] = []
         for line in lines:
             if not line:

@@ -144,6 +144,9 @@ def _environment(key: str, base_url: str) -> dict[str, str]:
         **{f"{name}_API_KEY": key for name in names},
         **{f"{name}_BASE_URL": base_url for name in names},
         "ZHIPUAI_API_BASE": base_url + "/chat/completions",
+        # As Claude Code is told.
+        "ANTHROPIC_AUTH_TOKEN": key,
+        "ANTHROPIC_BASE_URL": base_url,
     }
 
 
@@ -158,6 +161,7 @@ LANGCHAIN = ClientKind(
 REQUESTS = ClientKind("requests", "openai-langchain", "requests_client.py")
 NODE_OPENAI = ClientKind("node-openai", "node", "openai_client.mjs")
 FETCH = ClientKind("fetch", "node", "fetch_client.mjs")
+ANTHROPIC = ClientKind("anthropic", "anthropic", "anthropic_client.py", base_url="/api/anthropic")
 
 GLM_SDKS = (ZAI, ZAI_CN, ZHIPUAI)
 OPENAI_SDKS = (OPENAI, OPENAI_ASYNC, NODE_OPENAI)

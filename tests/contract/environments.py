@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv-contract"
-PYTHON_ENVIRONMENTS = ("zai", "zhipuai", "openai-langchain")
+PYTHON_ENVIRONMENTS = ("zai", "zhipuai", "openai-langchain", "anthropic")
 NODE_MAJOR_MIN = 20
 NODE_SOURCES = Path(__file__).parent / "node"
 STAMP = ".installed"

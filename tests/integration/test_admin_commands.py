@@ -316,6 +316,7 @@ def test_packs(bigmodel: CommandLine, account: str) -> None:
         *(*grant, "--tokens", "1000", "--models", "GLM-4.6,b"),
         *("--from", "2026-01-01T00:00:00Z", "--to", "2099-01-01T00:00:00Z"),
     )
+    assert "Nothing here is called b:" in made.pop("warning")
     assert made == {"id": made["id"], "account": account, "tokens": 1000}
     gift = bigmodel(*grant, "--calls", "3", "--gift", "--to", "2098-01-01T00:00:00Z")
     bigmodel(*grant, "--calls", "1", "--from", "2098-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z")
@@ -366,6 +367,7 @@ def test_prices(bigmodel: CommandLine) -> None:
     made = bigmodel("prices", "set", "My-Model", "--input", "0.5", "--output", "2", "--per-call", "0.01")
     version = made["version"]
     assert moment(made.pop("since")) and isinstance(version, int)
+    assert "Nothing here is called My-Model:" in made.pop("warning")
     assert made == {
         "model": "my-model",
         "version": version,
@@ -376,6 +378,7 @@ def test_prices(bigmodel: CommandLine) -> None:
     bands = '[{"input": 1, "output": 2}, {"input_from": 32000, "input": "1.5", "output": 3}]'
     made = bigmodel("prices", "set", "my-model", "--bands", bands)
     assert made["version"] > version
+    assert "warning" not in made
     assert made["price"]["bands"][1] == {"input_from": 32000, "input": "1.5", "output": "3"}
     listed = {entry["model"]: entry for entry in bigmodel("prices", "list")["prices"]}
     assert listed["my-model"]["version"] == made["version"]
@@ -401,9 +404,9 @@ def test_prices_refuse(bigmodel: CommandLine) -> None:
     assert "--bands is not JSON" in bigmodel.error(*price, "--bands", "[")
     assert ".bands must be" in bigmodel.error(*price, "--bands", "{}")
     assert "exclude each other" in bigmodel.error(*price, "--bands", "[]", "--input", "1")
-    assert "batch_percent" in bigmodel.error(
-        *price, "--input", "1", "--output", "1", "--batch-percent", "101"
-    )
+    for option, name in (("--batch-percent", "batch_percent"), ("--per-image", "per_image")):
+        refused = bigmodel.error(*price, "--input", "1", "--output", "1", option, "1")
+        assert f"price.{name} would never be charged" in refused
     assert "name it" in bigmodel.error("prices", "set", " ", "--input", "1", "--output", "1")
     assert bigmodel.error("prices", "clear", "unheard-of") == "No operator's price holds for unheard-of."
     assert bigmodel("prices", "history", "unheard-of") == {"model": "unheard-of", "versions": []}

@@ -7,8 +7,8 @@ import uvloop
 
 from openbigmodel.engines.factory import demo_model_path
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
+from openbigmodel.engines.profiles import LLAMA_SERVER
 from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.translate import LLAMA_SERVER
 from openbigmodel.inference.measurement import estimate_prompt
 from openbigmodel.inference.prompt_count import PromptQuestion
 

@@ -108,7 +108,7 @@ class LooksThenCharges(Ledger):
         account = self._account(account_id)
         if price.bound(prompt_bound, completion_bound) > account.balance:
             raise ApiError("1113")
-        return Hold(account, 0, (), price, prompt_bound, completion_bound, now_ms)
+        return Hold(account, 0, (), price)
 
     def post(self, hold: Hold, usage: Usage, now_ms: int) -> Charge:
         assert hold.account is not None

@@ -36,8 +36,8 @@ def test_statements_of_a_server(tmp_path: Path) -> None:
         running.process.kill()
         running.process.wait(10)
         assert bigmodel("usage", "--account", account) == first
-    with server(tmp_path, config=config):
-        pass
+        with server(tmp_path, config=config):
+            pass
     assert bigmodel("usage", "--account", account) == first
 
 

@@ -114,10 +114,12 @@ class Engine:
         self.calls: list[Call] = []
 
     def ask(self, ask: Ask, listener: Listener) -> Call:
-        """Begin to answer. Raises EngineAway."""
+        """Begin to answer, from the start if this was asked before. Raises EngineAway."""
         if self.random.random() < self.faults.engine_away:
             raise EngineAway
         ask.asked = True
+        ask.produced = ask.chunks = 0
+        ask.reported, ask.finished, ask.stopped_us = None, False, None
         call = Call(self, ask, listener)
         self.calls.append(call)
         return call

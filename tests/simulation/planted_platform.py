@@ -13,6 +13,7 @@ from openbigmodel.billing.replies import Claimed, StoredReply
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
 from openbigmodel.db.queries import QUERIES
+from openbigmodel.engines.outcome import Outcome
 from openbigmodel.inference import exchange as exchange_module
 from openbigmodel.inference import pipeline as pipeline_module
 from openbigmodel.inference.engine_reader import EngineReader
@@ -156,7 +157,7 @@ class NobodySettlesForWhoLeft(ChatExchange):
 
     def client_left(self) -> None:
         if not self._over:
-            self._stop()
+            self._stop(Outcome.LEFT)
 
 
 @planted_exchange
@@ -166,7 +167,7 @@ class NobodyStopsTheEngine(ChatExchange):
     __slots__ = ()
 
     def client_left(self) -> None:
-        self._call = None
+        self._attempt.call = None
         super().client_left()
 
 

@@ -5,7 +5,7 @@ Bytes are what passes between them. Time, the disk's moods and the sockets are n
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -20,10 +20,10 @@ from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import Model
 from openbigmodel.engines.connection import EngineConsumer
 from openbigmodel.engines.endpoint import EngineUnavailable
-from openbigmodel.engines.registry import Registry, Route
-from openbigmodel.engines.translate import Profile
+from openbigmodel.engines.profiles import Profile
+from openbigmodel.engines.registry import Registry, Route, Target
 from openbigmodel.ids import IdSource
-from openbigmodel.inference import exchange as exchange_module
+from openbigmodel.inference import silence as silence_module
 from openbigmodel.inference.admission import Admissions, digest_of
 from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.chat_request import Surface, prompt_bound, read_chat_request
@@ -47,6 +47,8 @@ NUMBER = re.compile(rb"number (\d+)")
 
 class Wire:
     """What an engine makes, in the words of OpenAI's protocol, as a stream or as one body."""
+
+    headers: Mapping[bytes, bytes] = {}
 
     def __init__(self, consumer: EngineConsumer, ask: Ask, *, stream: bool) -> None:
         self.call: Call | None = None
@@ -113,6 +115,8 @@ class Wire:
 class TokenCounter:
     """An engine's answer to how long a prompt is."""
 
+    headers: Mapping[bytes, bytes] = {}
+
     def __init__(self, consumer: EngineConsumer, count: int | None) -> None:
         self._consumer = consumer
         self._count = count
@@ -149,6 +153,8 @@ class WiredEngine:
         self.profile = profile
         self._engine = engine
         self._asks = asks
+        # Who is asked again, still asks for the same; a body may have come a second time by then.
+        self._asked: dict[EngineConsumer, Ask] = {}
 
     async def start(self) -> None: ...
 
@@ -157,7 +163,7 @@ class WiredEngine:
     def post(self, path: str, body: bytes, consumer: EngineConsumer) -> "Wire | TokenCounter":
         found = NUMBER.search(body)
         assert found is not None
-        ask, engine = self._asks[int(found[1])], self._engine
+        ask, engine = self._asked.setdefault(consumer, self._asks[int(found[1])]), self._engine
         if path != "/chat/completions":
             counter = TokenCounter(consumer, None if engine.random.random() < 0.3 else max(1, ask.prompt))
             engine.scope.after(engine.random.randrange(2_000_000), counter.answer)
@@ -299,14 +305,14 @@ class PlatformWorld(CashierWorld):
             always_stream=self.random.random() < 0.5,
             prompt_counter="input_tokens" if self.random.random() < 0.5 else "",
         )
-        self.patience = exchange_module.FIRST_TOKEN_TIMEOUT_S, exchange_module.BETWEEN_TOKENS_TIMEOUT_S
-        exchange_module.FIRST_TOKEN_TIMEOUT_S = exchange_module.BETWEEN_TOKENS_TIMEOUT_S = SILENCE_S_MAX
+        self.patience = silence_module.FIRST_TOKEN_TIMEOUT_S, silence_module.BETWEEN_TOKENS_TIMEOUT_S
+        silence_module.FIRST_TOKEN_TIMEOUT_S = silence_module.BETWEEN_TOKENS_TIMEOUT_S = SILENCE_S_MAX
 
     def open_desk(self, money: Money) -> Any:
         assert isinstance(self.cashier, WatchedCashier)
         self.cashier.unsaved = self.unsaved
         engine = WiredEngine(self.engine, self.profile, self.by_body)
-        routes = {model: Route(Model(id=model), engine, model) for model in MODELS}
+        routes = {model: Route(Model(id=model), (Target(engine, model),)) for model in MODELS}
 
         def now_s() -> float:
             return self.clock.now_ms() / 1000
@@ -333,7 +339,7 @@ class PlatformWorld(CashierWorld):
         super().finish()
 
     def close(self) -> None:
-        exchange_module.FIRST_TOKEN_TIMEOUT_S, exchange_module.BETWEEN_TOKENS_TIMEOUT_S = self.patience
+        silence_module.FIRST_TOKEN_TIMEOUT_S, silence_module.BETWEEN_TOKENS_TIMEOUT_S = self.patience
         super().close()
 
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from openbigmodel.billing.price_book import price_of, terms_of
-from openbigmodel.catalog import MICRO, Catalog, CreditRates, Model, PlanLevel, load_catalog
+from openbigmodel.catalog import MICRO, Catalog, CreditRates, MediaLimits, Model, PlanLevel, load_catalog
 from openbigmodel.settings import ModelLimits, ModelPrice
 
 
@@ -303,3 +303,14 @@ def test_prices_limits_and_credits_with_a_mistake_are_refused(
     file.write_text(FAMILY % facts)
     with pytest.raises(ValueError, match=message):
         load_catalog(file)
+
+
+def test_media_are_limited_as_the_documents_say(catalog: Catalog) -> None:
+    for model_id in ("glm-5.3-flash", "glm-5v-turbo", "glm-4.6v", "glm-4.5v"):
+        assert find(catalog, model_id).media == MediaLimits(
+            images=50, image_mb=5, image_side=6000, files=50, file_mb=50
+        )
+    older = find(catalog, "glm-4v-plus-0111").media
+    assert (older.images, older.video_mb, older.video_seconds, older.base64) == (5, 20, 30, True)
+    smallest = find(catalog, "glm-4v-flash").media
+    assert (smallest.images, smallest.base64) == (1, False)

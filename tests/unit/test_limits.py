@@ -359,21 +359,21 @@ def test_a_clock_that_steps_back_over_midnight_opens_nothing() -> None:
 def test_what_was_asked_for_before_a_restart_counts() -> None:
     world, asked = World(), []
 
-    def earlier(account_id: str, model_id: str, midnight_s: int) -> int:
-        asked.append((account_id, model_id, midnight_s))
+    def earlier(account_id: str, model_id: str, midnight_s: int, enough: int) -> int:
+        asked.append((account_id, model_id, midnight_s, enough))
         return 2
 
     world.wait(3600)
     world.limits = Limits(5, now_s=lambda: world.now_s, wall_s=lambda: world.wall_s, earlier=earlier)
     assert [world.serves(ModelLimits(daily=3)) for _ in range(3)] == [True, False, False]
-    assert asked == [("a", "m", int(MIDNIGHT_S))]
+    assert asked == [("a", "m", int(MIDNIGHT_S), 3)]
     world.wait(86_400)
     assert [world.serves(ModelLimits(daily=3)) for _ in range(4)] == [True, True, True, False]
     assert len(asked) == 1  # from the second day on it is known here
 
 
 def test_a_fault_in_asking_what_was_before_takes_nothing() -> None:
-    def earlier(account_id: str, model_id: str, midnight_s: int) -> int:
+    def earlier(account_id: str, model_id: str, midnight_s: int, enough: int) -> int:
         raise OSError("the disk")
 
     world = World()

@@ -46,6 +46,14 @@ def test_any_cuts_give_the_same_events(cuts: list[int]) -> None:
     assert parse([STREAM[a:b] for a, b in itertools.pairwise(edges)]) == EVENTS
 
 
+def test_a_byte_order_mark_before_the_stream_belongs_to_no_line() -> None:
+    marked = b"\xef\xbb\xbf" + STREAM
+    for cut in range(len(marked) + 1):
+        assert parse([marked[:cut], marked[cut:]]) == EVENTS, cut
+    # Anywhere else it is part of a name that nobody knows.
+    assert parse([b"data: one\n\n", b"\xef\xbb\xbfdata: two\n\n"]) == [b"one"]
+
+
 def test_unicode_line_separators_do_not_end_a_line() -> None:
     assert parse(["data: a\u2028b\u2029c\u0085d\x0be\x1ef\n\n".encode()]) == [
         "a\u2028b\u2029c\u0085d\x0be\x1ef".encode()

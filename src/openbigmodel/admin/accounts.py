@@ -1,20 +1,27 @@
 """Admin commands about accounts and the people who sign in to them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from openbigmodel.admin.protocol import AdminError, Answer
 from openbigmodel.admin.service import Arguments, Command
-from openbigmodel.auth.accounts import Account, AccountState, Role, UnknownAccount, User, UserState
+from openbigmodel.auth.accounts import (
+    Account,
+    AccountState,
+    KeyRecord,
+    Role,
+    UnknownAccount,
+    User,
+    UserState,
+)
 from openbigmodel.auth.store import AuthStore
 from openbigmodel.billing.cashier import Cashier
 from openbigmodel.billing.money import format_yuan, parse_yuan
 from openbigmodel.billing.periods import moment_name
 
 _TRIAL_MEMO = "trial credit"
-_ROWS_AT_ONCE = 500
 
 
 class CreateAccount(Arguments):
@@ -72,9 +79,10 @@ class RemoveUser(Arguments):
 class AccountCommands:
     """Accounts, with what they have."""
 
-    def __init__(self, auth: AuthStore, cashier: Cashier) -> None:
+    def __init__(self, auth: AuthStore, cashier: Cashier, now_ms: Callable[[], int]) -> None:
         self._auth = auth
         self._cashier = cashier
+        self._now_ms = now_ms
 
     def commands(self) -> Iterator[Command]:
         """All of them."""
@@ -87,21 +95,23 @@ class AccountCommands:
         """The new account's id."""
         # Before anything is made.
         nano = 0 if wanted.credit is None else parse_yuan(wanted.credit)
-        account = await self._auth.create_account(
+        draft = self._auth.draft_account(
             wanted.name, exempt=wanted.exempt, tier=wanted.tier, rotate_leaked=wanted.rotate_leaked
         )
         if nano:
-            await self._cashier.top_up(account.id, nano, _TRIAL_MEMO)
-        return {"id": account.id}
+            # One unit: an account that was promised something is never there without it.
+            await self._cashier.give(draft.account.id, nano, _TRIAL_MEMO, draft.insert)
+        else:
+            await self._auth.insert_account(draft)
+        return {"id": draft.account.id}
 
     async def list(self, wanted: ListAccounts) -> Answer:
         """All of them, oldest first."""
         facts = []
-        for number, account in enumerate(self._auth.list_accounts(), 1):
-            facts.append(self._facts(account))
-            if not number % _ROWS_AT_ONCE:
-                # Requests are served by the same loop.
-                await asyncio.sleep(0)
+        for page in self._auth.pages_of_accounts():
+            facts += [self._facts(account) for account in page]
+            # Requests are served by the same loop.
+            await asyncio.sleep(0)
         return {"accounts": facts}
 
     async def show(self, wanted: ShowAccount) -> Answer:
@@ -109,7 +119,7 @@ class AccountCommands:
         account = find_account(self._auth, wanted.account)
         keys = self._auth.list_keys(account.id)
         return self._facts(account) | {
-            "keys": sum(key.state == "active" for key in keys),
+            "keys": sum(key_state(key, self._now_ms()) == "active" for key in keys),
             "users": len(self._auth.list_users(account.id)),
         }
 
@@ -164,14 +174,9 @@ class UserCommands:
 
     async def update(self, wanted: UpdateUser) -> Answer:
         """The user as it is now."""
-        user = None
-        if wanted.state is not None:
-            user = await self._auth.set_user_state(wanted.user, wanted.state)
-        if wanted.role is not None:
-            user = await self._auth.set_role(wanted.user, wanted.role)
-        if user is None:
+        if wanted.role is None and wanted.state is None:
             raise AdminError("bad_arguments", "Say what shall be changed.")
-        return _user_facts(user)
+        return _user_facts(await self._auth.update_user(wanted.user, role=wanted.role, state=wanted.state))
 
     async def remove(self, wanted: RemoveUser) -> Answer:
         """Who was removed."""
@@ -185,6 +190,12 @@ def find_account(auth: AuthStore, account_id: str) -> Account:
     if account is None:
         raise UnknownAccount(account_id)
     return account
+
+
+def key_state(key: KeyRecord, now_ms: int) -> str:
+    """`active`, `disabled`, or `expired`, as whoever uses the key will find it."""
+    ended = key.expires_ms is not None and key.expires_ms <= now_ms
+    return "expired" if ended and key.state == "active" else key.state
 
 
 def _user_facts(user: User) -> Answer:

@@ -37,6 +37,7 @@ FORM = 1
 _BUSY_MS = 5000
 # 16 MiB at a time, so that Ctrl-C is heard.
 _PAGES_AT_ONCE = 4096
+_CHECK_QUICKLY = QUERIES["check_quickly"]
 _FINGERPRINT = QUERIES["fetch_master_fingerprint"]
 _MASTER_VERSION = 1
 
@@ -114,7 +115,7 @@ def check_copies(folder: Path, schema: int, suffix: str = "") -> None:
         # Immutable: it shall be read as it is, and have no companions.
         flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         with _open(f"{database.as_uri()}?immutable=1", flags) as connection:
-            damage = connection.execute("PRAGMA quick_check(1)").fetchall()
+            damage = connection.execute(_CHECK_QUICKLY).fetchall()
             if damage != [("ok",)]:
                 raise AdminError("damaged", f"The database is damaged: {damage[0][0]}.")
             if schema_version(connection) != schema:

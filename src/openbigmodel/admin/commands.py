@@ -1,11 +1,12 @@
 """All commands of the admin service, on the parts of a platform."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from openbigmodel.admin.accounts import AccountCommands, UserCommands
 from openbigmodel.admin.credit import CreditCommands
 from openbigmodel.admin.keys import KeyCommands
+from openbigmodel.admin.known_models import KnownModels
 from openbigmodel.admin.packs import PackCommands
 from openbigmodel.admin.plans import PlanCommands
 from openbigmodel.admin.prices import PriceCommands
@@ -28,18 +29,24 @@ class Parts:
     plans: Plans
     # Writes down when keys were last used; only a server uses any.
     note_used: Callable[[], Awaitable[None]] | None = None
+    # The ids of the models that are served, and of those that the catalogue knows.
+    routed: Callable[[], Iterable[str]] = tuple
+    catalogued: Iterable[str] = ()
 
 
 def admin_service(parts: Parts, now_ms: Callable[[], int]) -> AdminService:
     """The service of a platform."""
+    known = KnownModels(
+        parts.catalogued, parts.routed, lambda: (entry.model for entry in parts.prices.list())
+    )
     return AdminService(
         (
-            *AccountCommands(parts.auth, parts.cashier).commands(),
+            *AccountCommands(parts.auth, parts.cashier, now_ms).commands(),
             *UserCommands(parts.auth).commands(),
-            *KeyCommands(parts.auth, parts.note_used).commands(),
+            *KeyCommands(parts.auth, known, now_ms, parts.note_used).commands(),
             *CreditCommands(parts.auth, parts.cashier, parts.database).commands(),
-            *PackCommands(parts.auth, parts.cashier, parts.database, now_ms).commands(),
-            *PriceCommands(parts.prices).commands(),
+            *PackCommands(parts.auth, parts.cashier, parts.database, known, now_ms).commands(),
+            *PriceCommands(parts.prices, known).commands(),
             *PlanCommands(parts.auth, parts.plans, now_ms).commands(),
         )
     )

@@ -1,4 +1,4 @@
-"""Admin commands about money that comes and goes besides requests: top-ups, corrections, refunds.
+"""Admin commands about money that comes and goes besides requests: top-ups, gifts, corrections, refunds.
 
 Rule: amounts are text in yuan, exact to the nano-yuan, on the way in and on the way out.
 """
@@ -24,9 +24,12 @@ _MEMO_CHARACTERS_MAX = 500
 
 
 class AddCredit(Arguments):
+    """`gift`: nobody paid it."""
+
     account: str
     yuan: str
     memo: str = ""
+    gift: bool = False
 
 
 class AdjustCredit(Arguments):
@@ -69,7 +72,8 @@ class CreditCommands:
         """What the account has now."""
         account = find_account(self._auth, wanted.account)
         nano = _more_than_nothing(parse_yuan(wanted.yuan))
-        await self._cashier.top_up(account.id, nano, check_memo(wanted.memo))
+        add = self._cashier.give if wanted.gift else self._cashier.top_up
+        await add(account.id, nano, check_memo(wanted.memo))
         return self._standing(account.id, nano)
 
     async def adjust(self, wanted: AdjustCredit) -> Answer:

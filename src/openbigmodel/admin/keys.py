@@ -4,9 +4,11 @@ Rule: a secret is in an answer only where a key is made or revealed, in the fiel
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
-from openbigmodel.admin.accounts import find_account
+from openbigmodel.admin.accounts import find_account, key_state
+from openbigmodel.admin.known_models import KnownModels, with_warning
 from openbigmodel.admin.protocol import AdminError, Answer
 from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.auth.accounts import KeyRecord, UnknownKey
@@ -67,8 +69,16 @@ class ExpireKey(Arguments):
 class KeyCommands:
     """Keys of all accounts."""
 
-    def __init__(self, auth: AuthStore, note_used: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        auth: AuthStore,
+        known: KnownModels,
+        now_ms: Callable[[], int],
+        note_used: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._auth = auth
+        self._known = known
+        self._now_ms = now_ms
         self._note_used = note_used
 
     def commands(self) -> Iterator[Command]:
@@ -84,6 +94,7 @@ class KeyCommands:
 
     async def create(self, wanted: CreateKey) -> Answer:
         """The new key and its secret, told this once."""
+        expires_ms = None if wanted.expires is None else parse_moment(wanted.expires)
         key = await self._auth.create_key(
             wanted.account,
             wanted.name,
@@ -91,57 +102,60 @@ class KeyCommands:
             models=wanted.models,
             endpoints=wanted.endpoints,
             networks=wanted.networks,
-            expires_ms=None if wanted.expires is None else parse_moment(wanted.expires),
+            expires_ms=expires_ms,
         )
-        return _told(key)
+        warning = self._known.warning(wanted.models)
+        if expires_ms is not None and expires_ms <= self._now_ms():
+            past = f"The key will never work: it ended at {moment_name(expires_ms)}."
+            warning = f"{past} {warning}".rstrip()
+        return with_warning(_told(key), warning)
 
     async def list(self, wanted: ListKeys) -> Answer:
         """Those of an account, or all; masked, with the moment of their last use."""
         if self._note_used is not None:
             await self._note_used()
         if wanted.account is None:
-            accounts = [account.id for account in self._auth.list_accounts()]
+            pages = self._auth.pages_of_accounts()
         else:
-            accounts = [find_account(self._auth, wanted.account).id]
+            pages = iter([[find_account(self._auth, wanted.account)]])
         keys = []
-        for account in accounts:
-            keys += [_facts(key) for key in self._auth.list_keys(account)]
+        for account in itertools.chain.from_iterable(pages):
+            keys += [self._facts(key) for key in self._auth.list_keys(account.id)]
             # Requests are served by the same loop.
             await asyncio.sleep(0)
         return {"keys": keys}
 
     async def rename(self, wanted: RenameKey) -> Answer:
         """The key as it is now."""
-        return _facts(await self._auth.rename_key(wanted.key, wanted.name))
+        return self._facts(await self._auth.rename_key(wanted.key, wanted.name))
 
     async def disable(self, wanted: OneKey) -> Answer:
         """The key as it is now; harmless when repeated."""
         await self._auth.disable_key(wanted.key)
-        return _facts(self._record(wanted.key))
+        return self._facts(self._record(wanted.key))
 
     async def rotate(self, wanted: RotateKey) -> Answer:
         """The new key and its secret, told this once, and the old one."""
         key = await self._auth.rotate_key(wanted.key, overlap_s=wanted.overlap_s)
-        return _told(key) | {"replaces": _facts(self._record(wanted.key))}
+        return _told(key) | {"replaces": self._facts(self._record(wanted.key))}
 
     async def restrict(self, wanted: RestrictKey) -> Answer:
         """The key as it is now."""
         if wanted.models is None and wanted.endpoints is None and wanted.networks is None:
             raise AdminError("bad_arguments", "Say to what the key shall be restricted.")
         now = self._record(wanted.key)
-        return _facts(
-            await self._auth.restrict_key(
-                wanted.key,
-                models=_list_of(wanted.models, now.models),
-                endpoints=_list_of(wanted.endpoints, now.endpoints),
-                networks=_list_of(wanted.networks, now.networks),
-            )
+        key = await self._auth.restrict_key(
+            wanted.key,
+            models=_list_of(wanted.models, now.models),
+            endpoints=_list_of(wanted.endpoints, now.endpoints),
+            networks=_list_of(wanted.networks, now.networks),
         )
+        return with_warning(self._facts(key), self._known.warning(wanted.models))
 
     async def expire(self, wanted: ExpireKey) -> Answer:
         """The key as it is now."""
         at_ms = None if wanted.at is None else parse_moment(wanted.at)
-        return _facts(await self._auth.set_key_expiry(wanted.key, at_ms))
+        return self._facts(await self._auth.set_key_expiry(wanted.key, at_ms))
 
     async def reveal(self, wanted: OneKey) -> Answer:
         """The secret of a key that the platform made in place of a leaked one, told this once."""
@@ -153,6 +167,9 @@ class KeyCommands:
             raise UnknownKey(key_id)
         return record
 
+    def _facts(self, key: KeyRecord) -> Answer:
+        return _facts(key, key_state(key, self._now_ms()))
+
 
 def _list_of(wanted: Names | None, now: Names | None) -> Names | None:
     return now if wanted is None else wanted or None
@@ -162,14 +179,14 @@ def _told(key: ApiKey) -> Answer:
     return {"id": key.id, "key": str(key)}
 
 
-def _facts(key: KeyRecord) -> Answer:
+def _facts(key: KeyRecord, state: str) -> Answer:
     return {
         "id": key.id,
         "account": key.account_id,
         "name": key.name,
         "masked": key.masked,
         "kind": key.kind,
-        "state": key.state,
+        "state": state,
         "created": moment_name(key.created_ms),
         "last_used": None if key.last_used_ms is None else moment_name(key.last_used_ms),
         "expires": None if key.expires_ms is None else moment_name(key.expires_ms),

@@ -6,6 +6,7 @@ import msgspec
 
 from openbigmodel.admin.accounts import find_account
 from openbigmodel.admin.credit import check_memo
+from openbigmodel.admin.known_models import KnownModels, with_warning
 from openbigmodel.admin.protocol import AdminError, Answer
 from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.auth.store import AuthStore
@@ -40,8 +41,14 @@ class PackCommands:
     """The packs of accounts."""
 
     def __init__(
-        self, auth: AuthStore, cashier: Cashier, database: Database, now_ms: Callable[[], int]
+        self,
+        auth: AuthStore,
+        cashier: Cashier,
+        database: Database,
+        known: KnownModels,
+        now_ms: Callable[[], int],
     ) -> None:
+        self._known = known
         self._auth = auth
         self._cashier = cashier
         self._database = database
@@ -78,7 +85,8 @@ class PackCommands:
             to_ms=parse_moment(wanted.to),
             memo=check_memo(wanted.memo),
         )
-        return {"id": pack.id, "account": account.id, pack.unit: amount}
+        answer: Answer = {"id": pack.id, "account": account.id, pack.unit: amount}
+        return with_warning(answer, self._known.warning(wanted.models))
 
     async def list(self, wanted: ListPacks) -> Answer:
         """All there ever were, those that end first first; that is the order in which they are used."""

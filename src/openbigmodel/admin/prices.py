@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from openbigmodel.admin.known_models import KnownModels, with_warning
 from openbigmodel.admin.protocol import AdminError, Answer
 from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.billing.periods import moment_name
@@ -28,8 +29,9 @@ class OneModel(Arguments):
 class PriceCommands:
     """The price book."""
 
-    def __init__(self, prices: PriceBook) -> None:
+    def __init__(self, prices: PriceBook, known: KnownModels) -> None:
         self._prices = prices
+        self._known = known
 
     def commands(self) -> Iterator[Command]:
         """All of them."""
@@ -50,8 +52,10 @@ class PriceCommands:
             terms = read_price(wanted.price)
         except ValueError as error:
             raise AdminError("bad_value", f"price{error}.") from error
+        # Before it has a price, by which it will be known.
+        warning = self._known.warning([wanted.model])
         entry = await self._prices.set(wanted.model, terms)
-        return _facts(entry) | {"in_force": entry.source == "operator"}
+        return with_warning(_facts(entry) | {"in_force": entry.source == "operator"}, warning)
 
     async def clear(self, wanted: OneModel) -> Answer:
         """What holds now that the operator's price is taken back; `price` is null if that is nothing."""

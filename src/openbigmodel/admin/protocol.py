@@ -20,6 +20,7 @@ SOCKET_FILE = "admin.sock"
 QUESTION_BYTES_MAX = 1 << 20
 # Of an answer; beyond that something is wrong.
 ANSWER_BYTES_MAX = 1 << 28
+_ROWS_PER_PIECE = 1000
 # The kernel keeps 108 bytes for a socket's path, and the last is a zero.
 _PATH_BYTES_MAX = 107
 
@@ -65,9 +66,20 @@ def read_question(line: bytes) -> Question:
         raise AdminError("bad_question", f"This is no question to a server: {error}.") from error
 
 
-def write_answer(answer: Answer) -> bytes:
-    """The line that answers."""
-    return msgspec.json.encode(_Reply(ok=answer)) + b"\n"
+def write_answer(answer: Answer) -> Iterator[bytes]:
+    """The line that answers, in pieces, each of which is made in a few milliseconds."""
+    yield b'{"ok":{'
+    for number, (name, value) in enumerate(answer.items()):
+        yield b"%b%b:" % (b"," if number else b"", msgspec.json.encode(name))
+        if isinstance(value, list):
+            yield b"["
+            for start in range(0, len(value), _ROWS_PER_PIECE):
+                rows = msgspec.json.encode(value[start : start + _ROWS_PER_PIECE])[1:-1]
+                yield b"%b%b" % (b"," if start else b"", rows)
+            yield b"]"
+        else:
+            yield msgspec.json.encode(value)
+    yield b"}}\n"
 
 
 def write_error(error: AdminError) -> bytes:

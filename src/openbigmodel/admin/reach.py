@@ -61,8 +61,11 @@ def perform(
             return ask_folder(folder, settings, command, arguments)
 
 
-def check_folder(path: Path, *, new_folder: bool = False) -> None:
-    """Raise AdminError for a folder that cannot be the platform's, before anything is made in it."""
+def check_folder(path: Path, *, new_folder: bool = False, to_read: bool = False) -> None:
+    """Raise AdminError for a folder that cannot be the platform's, before anything is made in it.
+
+    `to_read`: nothing will be, so it may be one that cannot be written, such as a read-only mount.
+    """
     try:
         names = {entry.name for entry in path.iterdir()}
     except FileNotFoundError:
@@ -74,7 +77,12 @@ def check_folder(path: Path, *, new_folder: bool = False) -> None:
     except OSError as error:
         raise AdminError("folder", f"The data folder {path} cannot be read: {error.strerror}.") from error
     if names & {DATABASE_FILE, "lock"} or (new_folder and not names):
-        if not os.access(path, os.W_OK | os.X_OK):
+        if to_read and not os.access(path / DATABASE_FILE, os.R_OK) and DATABASE_FILE in names:
+            raise AdminError(
+                "folder",
+                f"The database in {path} may not be read; be the user that the server runs as, or root.",
+            )
+        if not to_read and not os.access(path, os.W_OK | os.X_OK):
             raise AdminError(
                 "folder",
                 f"The data folder {path} may not be written; be the user that the server runs as, or root.",

@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from openbigmodel.admin.protocol import (
@@ -81,8 +81,11 @@ class AdminSocket:
                     line = await self._question(reader, writer)
                 if line is not None:
                     with _member(self._performing, task):
-                        writer.write(await self._answer(line))
-                        await asyncio.wait_for(writer.drain(), ANSWER_S)
+                        for piece in await self._answer(line):
+                            writer.write(piece)
+                            # Also a turn for requests.
+                            await asyncio.wait_for(writer.drain(), ANSWER_S)
+                            await asyncio.sleep(0)
             finally:
                 writer.close()
 
@@ -106,7 +109,7 @@ class AdminSocket:
             return None
         return line
 
-    async def _answer(self, line: bytes) -> bytes:
+    async def _answer(self, line: bytes) -> Iterable[bytes]:
         name = "?"
         try:
             question = read_question(line)
@@ -114,14 +117,16 @@ class AdminSocket:
             answer = write_answer(await self._service.perform(name, question.arguments))
         except AdminError as error:
             self._log(name, f"refused, {error.code}")
-            return write_error(error)
+            return [write_error(error)]
         except Exception as error:  # noqa: BLE001 - the edge of a task: a bug in a command must not leave its asker waiting
             self._log(name, f"failed, {type(error).__name__}: {error}")
-            return write_error(
-                AdminError(
-                    "internal", f"The server failed at this, please report it: {type(error).__name__}."
+            return [
+                write_error(
+                    AdminError(
+                        "internal", f"The server failed at this, please report it: {type(error).__name__}."
+                    )
                 )
-            )
+            ]
         self._log(name, "done")
         return answer
 

@@ -57,4 +57,6 @@ def _parts(folder: DataFolder, settings: Settings, database: Database) -> Parts:
         cashier=Cashier(database, prices, plans, now_ms=unix_ms, new_id=IdSource().request_id),
         prices=prices,
         plans=plans,
+        routed=lambda: (model.id for model in settings.models),
+        catalogued=[model.id for model in catalog],
     )

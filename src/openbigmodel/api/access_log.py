@@ -13,6 +13,8 @@ _QUIET = frozenset((("/health", 200), ("/health", 503), ("/metrics", 200)))
 
 # Where in the scope a handler of errors leaves the code that it answered with.
 ERROR_CODE = "openbigmodel.error_code"
+# And the id under which the request is to be noted, if the answer's body tells it.
+LOG_ID = "openbigmodel.log_id"
 
 
 class AccessLog:
@@ -32,7 +34,7 @@ class AccessLog:
             if message["type"] == "http.response.start":
                 status: int = message["status"]
                 if (path, status) not in _QUIET:
-                    log_id = self._callers.note(path, status, scope.get(ERROR_CODE, ""))
+                    log_id = self._callers.note(path, status, scope.get(ERROR_CODE, ""), scope.get(LOG_ID))
                     message["headers"] = [*message["headers"], (b"x-log-id", log_id.encode())]
             await send(message)
 

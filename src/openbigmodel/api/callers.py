@@ -10,7 +10,7 @@ from openbigmodel.auth.api_keys import Authenticator, Principal, credential_dige
 from openbigmodel.auth.leaked import LEAK_MARK, LeakWatch, Where, without_secrets
 from openbigmodel.auth.restrictions import ApiEndpoint
 from openbigmodel.edge import RequestHead, Sink
-from openbigmodel.errors import Language, language_of
+from openbigmodel.errors import ApiError, Language, language_of
 from openbigmodel.ids import IdSource
 from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
@@ -56,6 +56,8 @@ class Callers:
         Coding Plan does not include.
         """
         authorization, digest = head.fields.get(b"authorization"), head.derived.get(_DIGEST)
+        if endpoint.api_key_header:
+            authorization = _one_credential(authorization, head.fields.get(b"x-api-key"))
         if digest is None and authorization:
             # Once for a connection that always brings the same one; whether it still holds is asked each time.
             digest = head.derived[_DIGEST] = credential_digest(authorization)
@@ -66,7 +68,10 @@ class Callers:
 
     def authenticate_request(self, request: Request, endpoint: ApiEndpoint) -> Principal:
         """The same for an ASGI request."""
-        principal = self._authenticator.authenticate(_header(request, "authorization"))
+        authorization = _header(request, "authorization")
+        if endpoint.api_key_header:
+            authorization = _one_credential(authorization, _header(request, "x-api-key"))
+        principal = self._authenticator.authenticate(authorization)
         if principal.restricted:
             peer = request.client.host if request.client else ""
             forwarded = ", ".join(request.headers.getlist("x-forwarded-for")).encode("latin-1")
@@ -95,14 +100,32 @@ class Callers:
         """The same for an ASGI request."""
         return self.language(_header(request, "accept-language"))
 
-    def note(self, path: str, status: int, code: str = "") -> str:
+    def log_id(self) -> str:
+        """An id for a request whose answer tells it, to be noted under it."""
+        return self._ids.request_id()
+
+    def note(self, path: str, status: int, code: str = "", log_id: str | None = None) -> str:
         """Log and count a request that never reaches an engine; returns the id under which the log has it."""
-        log_id = self._ids.request_id()
+        log_id = log_id or self._ids.request_id()
         path = without_secrets(path)
         record = RequestRecord(time=timestamp(self._now_s()), id=log_id, path=path, status=status, code=code)
         self._request_log.write(record)
         self._metrics.count(record, "")
         return log_id
+
+
+def _one_credential(authorization: bytes | None, api_key: bytes | None) -> bytes | None:
+    """The credential of a caller who may show it in either header. Raises ApiError 1002 when both differ."""
+    if not api_key or not authorization:
+        return authorization or api_key
+    if credential_digest(authorization) != credential_digest(api_key):
+        # Which of them pays is not for the server to guess.
+        raise ApiError(
+            "1002",
+            detail_zh="x-api-key 与 Authorization 中的凭证不一致，请只保留一个。",
+            detail_en="x-api-key and Authorization hold different credentials; send one.",
+        )
+    return authorization
 
 
 def _header(request: Request, name: str) -> bytes | None:

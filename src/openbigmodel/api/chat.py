@@ -1,4 +1,4 @@
-"""`POST …/chat/completions`, served protocol to protocol: see `edge` for the way in, `inference` for the rest."""
+"""Chat in every dialect, served protocol to protocol: see `edge` for the way in, `inference` for the rest."""
 
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.errors import respond_error
@@ -7,6 +7,8 @@ from openbigmodel.edge import Exchange, RequestHead, Sink
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.chat_request import Surface
+from openbigmodel.inference.dialect import Dialect
+from openbigmodel.inference.glm_dialect import GLM
 from openbigmodel.inference.pipeline import Pipeline
 
 # Bytes. A prompt of a million tokens is about 4 MiB; files and images travel elsewhere.
@@ -14,12 +16,16 @@ BODY_LIMIT = 10 * 1024 * 1024
 
 
 class ChatRoute:
-    """The hot route for one surface."""
+    """The hot route for one surface, which speaks one dialect. `path` is where it answers."""
 
     body_limit = BODY_LIMIT
 
-    def __init__(self, surface: Surface, pipeline: Pipeline, callers: Callers) -> None:
+    def __init__(
+        self, surface: Surface, pipeline: Pipeline, callers: Callers, dialect: Dialect = GLM
+    ) -> None:
+        self.path = surface.prefix + surface.path
         self._surface = surface
+        self._dialect = dialect
         self._endpoint = ApiEndpoint("chat", coding_keys=surface.coding)
         self._pipeline = pipeline
         self._callers = callers
@@ -34,9 +40,10 @@ class ChatRoute:
         try:
             principal = callers.authenticate(head, sink, self._endpoint)
         except ApiError as error:
-            respond_error(sink, error, language, callers.note(path, error.status, error.code))
+            log_id = callers.note(path, error.status, error.code)
+            respond_error(sink, error, language, log_id, self._dialect)
             return None
-        return Caller(principal, self._surface, path, language, callers.changes)
+        return Caller(principal, self._surface, path, language, callers.changes, self._dialect)
 
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         """See HotRoute: serve an accepted request."""

@@ -1,4 +1,4 @@
-"""Errors as responses, for both doors: the hot route's sink and ASGI."""
+"""Errors as responses, for both doors: the hot route's sink in its dialect, and ASGI in GLM's."""
 
 from http import HTTPStatus
 
@@ -10,16 +10,16 @@ from starlette.responses import Response
 from openbigmodel.api.surfaces import path_in_error
 from openbigmodel.edge import Sink
 from openbigmodel.errors import ApiError, Language, error_headers, render_error
+from openbigmodel.inference.dialect import Dialect
 
 JSON = "application/json; charset=UTF-8"
 _CONTENT_TYPE_LINE = f"content-type: {JSON}\r\n".encode()
 
 
-def respond_error(sink: Sink, error: ApiError, language: Language, log_id: str) -> None:
+def respond_error(sink: Sink, error: ApiError, language: Language, log_id: str, dialect: Dialect) -> None:
     """Answer a hot request with an error that the log has under `log_id`."""
-    pairs = [(b"x-log-id", log_id.encode()), *error_headers(error)]
-    lines = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
-    sink.respond(error.status, _CONTENT_TYPE_LINE + lines, render_error(error, language))
+    status, lines, body = dialect.error(error, language, log_id)
+    sink.respond(status, b"%bx-log-id: %b\r\n%b" % (_CONTENT_TYPE_LINE, log_id.encode(), lines), body)
 
 
 def error_response(error: ApiError, language: Language) -> Response:

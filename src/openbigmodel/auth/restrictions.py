@@ -22,10 +22,14 @@ _MODEL_CHARACTERS_MAX = 128
 
 
 class ApiEndpoint(msgspec.Struct, frozen=True, gc=False):
-    """Where a request comes in. `coding_keys`: whether keys of the Coding Plan are of use there."""
+    """Where a request comes in. `coding_keys`: whether keys of the Coding Plan are of use there.
+
+    `api_key_header`: whether a credential may also stand in `x-api-key`, where Anthropic's clients put it.
+    """
 
     name: str
     coding_keys: bool = False
+    api_key_header: bool = False
 
 
 class Restrictions(msgspec.Struct, frozen=True):

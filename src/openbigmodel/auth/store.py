@@ -7,10 +7,10 @@ when that call was given up meanwhile: a change that is queued is made.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import apsw
 
@@ -43,6 +43,7 @@ _MASTER_VERSION = 1
 _FIRST_VERSION = 1
 # Of how many keys one write notes the last use; others may write in between.
 _USED_BATCH = 500
+_ACCOUNTS_PER_PAGE = 200
 
 _ADD_MASTER_FINGERPRINT = QUERIES["add_master_fingerprint"]
 _ANY_OPERATOR = QUERIES["any_operator"]
@@ -105,6 +106,18 @@ class AuthStore(UserStore):
         self, name: str, *, exempt: bool = False, tier: str = "V0", rotate_leaked: bool = False
     ) -> Account:
         """A new account without keys; see Account."""
+        draft = self.draft_account(name, exempt=exempt, tier=tier, rotate_leaked=rotate_leaked)
+        await self.insert_account(draft)
+        return draft.account
+
+    async def insert_account(self, draft: "AccountDraft") -> None:
+        """Writes a new account."""
+        await self._database.write(draft.insert)
+
+    def draft_account(
+        self, name: str, *, exempt: bool = False, tier: str = "V0", rotate_leaked: bool = False
+    ) -> "AccountDraft":
+        """A new account that is yet to be written, for whoever writes something else in the same unit."""
         check_tier(tier)
         account = Account(
             id=self._new_id(),
@@ -115,8 +128,7 @@ class AuthStore(UserStore):
             tier=tier,
             rotate_leaked=rotate_leaked,
         )
-        await self._database.write(lambda connection: _insert_account(connection, account))
-        return account
+        return AccountDraft(account)
 
     async def update_account(
         self,
@@ -149,8 +161,16 @@ class AuthStore(UserStore):
         return account_of(rows[0]) if rows else None
 
     def list_accounts(self) -> list[Account]:
-        """All accounts, oldest first."""
-        return [account_of(row) for row in self._database.read(_LIST_ACCOUNTS)]
+        """All accounts, oldest first; for who can wait for all of them."""
+        return [account for page in self.pages_of_accounts() for account in page]
+
+    def pages_of_accounts(self) -> Iterator[list[Account]]:
+        """All accounts, oldest first, so many at a time as are read in a millisecond."""
+        created_ms, account_id = -1, ""
+        while rows := self._database.read(_LIST_ACCOUNTS, (created_ms, account_id, _ACCOUNTS_PER_PAGE)):
+            page = [account_of(row) for row in rows]
+            yield page
+            created_ms, account_id = page[-1].created_ms, page[-1].id
 
     async def ensure_operator(self, name: str = "operator") -> ApiKey | None:
         """Makes the operator's account and its first key, and tells it; None if there is an operator already."""
@@ -389,6 +409,16 @@ class AuthStore(UserStore):
         fingerprint = (_MASTER_VERSION, self._master_key.fingerprint(), self._now_ms())
         connection.execute(_ADD_MASTER_FINGERPRINT, fingerprint)
         connection.execute(_INSERT_KEY, row)
+
+
+class AccountDraft(NamedTuple):
+    """An account that nobody knows yet."""
+
+    account: Account
+
+    def insert(self, connection: apsw.Connection) -> None:
+        """Writes it."""
+        _insert_account(connection, self.account)
 
 
 def _fetch_account(connection: apsw.Connection, account_id: str) -> Account:

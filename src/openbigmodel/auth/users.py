@@ -73,15 +73,6 @@ class UserStore:
             return [user_of(row) for row in self._database.read(_LIST_ALL_USERS)]
         return [user_of(row) for row in self._database.read(_LIST_USERS, (account_id,))]
 
-    async def set_role(self, user_id: str, role: Role) -> User:
-        """Another role. Raises ValueError for one that does not fit, and for the last owner; UnknownUser."""
-        return await self._update_user(user_id, role=role)
-
-    async def set_user_state(self, user_id: str, state: UserState) -> User:
-        """A disabled user cannot sign in. Raises ValueError for the last owner; UnknownUser."""
-        check_choice(state, get_args(UserState), "the state")
-        return await self._update_user(user_id, state=state)
-
     async def remove_user(self, user_id: str) -> None:
         """Forgets a user. Raises ValueError for the last owner among others; UnknownUser."""
 
@@ -92,9 +83,16 @@ class UserStore:
 
         await self._database.write(delete)
 
-    async def _update_user(
+    async def update_user(
         self, user_id: str, *, role: Role | None = None, state: UserState | None = None
     ) -> User:
+        """Changes what is given, all of it or nothing; a disabled user cannot sign in.
+
+        Raises ValueError for a role that does not fit, and for the last owner; UnknownUser.
+        """
+        if state is not None:
+            check_choice(state, get_args(UserState), "the state")
+
         def update(connection: apsw.Connection) -> User:
             user = _fetch_user(connection, user_id)
             if role is not None:

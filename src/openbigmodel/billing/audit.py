@@ -22,6 +22,7 @@ from openbigmodel.billing.rollup import sums_problems
 from openbigmodel.billing.store import (
     ADJUSTMENTS,
     CASH,
+    CASH_GIFTS,
     FUNDING,
     GIFTS,
     PACKS_EXPIRED,
@@ -30,8 +31,10 @@ from openbigmodel.billing.store import (
     REVENUE,
 )
 from openbigmodel.billing.usage import Usage
+from openbigmodel.db.connection import DatabaseError
 from openbigmodel.db.migrations import MIGRATIONS, DatabaseTooNew, schema_version
 from openbigmodel.db.queries import QUERIES
+from openbigmodel.db.reading import open_read_only
 
 PROBLEMS_MAX = 100
 # The migration that brought the ledger; files from before it have nothing to verify.
@@ -53,6 +56,7 @@ _LIST_PRICES = QUERIES["list_prices"]
 # customer's) → unit.
 _MOVES: dict[tuple[str, int, bool], str] = {
     ("topup", FUNDING, True): "nano",
+    ("gift", CASH_GIFTS, True): "nano",
     ("adjust", ADJUSTMENTS, True): "nano",
     ("adjust", ADJUSTMENTS, False): "nano",
     ("refund", REVENUE, True): "nano",
@@ -64,6 +68,7 @@ _MOVES: dict[tuple[str, int, bool], str] = {
 }
 # What reading says when something on disk has no sense; the columns of a damaged row can be of any type.
 _UNREADABLE = (apsw.Error, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+_NO_WAY_IN = (apsw.CantOpenError, apsw.FullError, apsw.PermissionsError, apsw.ReadOnlyError)
 _BILLED = {"post", "pack_burn"}
 _PLATFORM_UNITS = {book: unit for (_, book, _), unit in _MOVES.items()}
 
@@ -85,27 +90,36 @@ def verify(path: Path, *, structure: bool = True) -> Report:
     """Verify a database file, as one reader among others: a running server goes on.
 
     `structure`: SQLite looks at its own pages and indexes first, which is a third of the time.
-    Raises FileNotFoundError, DatabaseTooNew for the file of a newer release. A file that cannot be read as a
-    database is a problem of the report.
+    Raises FileNotFoundError, DatabaseTooNew for the file of a newer release, DatabaseError where there is no way to
+    read it. A file that cannot be read as a database is a problem of the report.
     """
     if not path.exists():
         raise FileNotFoundError(f"There is no database {path}")
     try:
+        connection = _open(path)
         try:
-            return _open_and_verify(path, apsw.SQLITE_OPEN_READONLY, structure=structure)
-        except apsw.ReadOnlyError:
-            # Killed in the first moment of its life, before the log: its first write must be undone, by whoever reads.
-            return _open_and_verify(path, apsw.SQLITE_OPEN_READWRITE, structure=structure)
+            return verify_open(connection, structure=structure)
+        finally:
+            connection.close()
+    except _NO_WAY_IN as error:
+        # The ledger may be in order for all that.
+        raise DatabaseError(
+            f"The database {path} cannot be read here ({error}). Look for room on the disk and for permissions, or "
+            "verify a copy of the folder elsewhere."
+        ) from error
     except _UNREADABLE as error:
         return Report(False, 0, 0, "", [f"The database cannot be read: {type(error).__name__}: {error}"])
 
 
-def _open_and_verify(path: Path, flags: int, *, structure: bool) -> Report:
-    connection = apsw.Connection(str(path), flags=flags)
+def _open(path: Path) -> apsw.Connection:
     try:
-        return verify_open(connection, structure=structure)
-    finally:
-        connection.close()
+        connection = open_read_only(path)
+    except apsw.ReadOnlyError:
+        # Killed in the first moment of its life, before the log: its first write must be undone, by whoever reads.
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    # A full disk is no reason not to look.
+    connection.pragma("temp_store", "MEMORY")
+    return connection
 
 
 def verify_open(connection: apsw.Connection, *, structure: bool = True) -> Report:

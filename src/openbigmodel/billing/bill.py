@@ -11,7 +11,7 @@ fen, and once: of the sums of a month, never of their parts.
 
 import msgspec
 
-from openbigmodel.billing.money import NANO_PER_FEN
+from openbigmodel.billing.money import NANO_PER_FEN, to_fen
 from openbigmodel.billing.periods import Month, month_of
 from openbigmodel.billing.statement import Owner, Statements, Used
 
@@ -28,8 +28,8 @@ class Amounts(msgspec.Struct, frozen=True):
 class Bill(msgspec.Struct, frozen=True):
     """A month of one account. `exact` is in nano-yuan, `fen` in fen.
 
-    `rounding` is what the payable amount in fen is more than the exact one, in nano-yuan. `topups` and `adjustments`
-    (may be negative) are no part of what is payable. `closed`: the month is over, so nothing but a commit that is late
+    `rounding` is what the payable amount in fen is more than the exact one, in nano-yuan. `topups`, `gifts` and
+    `adjustments` (may be negative) are no part of what is payable. `closed`: the month is over, so nothing but a commit that is late
     will change it.
     """
 
@@ -40,6 +40,7 @@ class Bill(msgspec.Struct, frozen=True):
     fen: Amounts
     rounding: int
     topups: int
+    gifts: int
     adjustments: int
     closed: bool
 
@@ -59,6 +60,7 @@ def make_bill(statements: Statements, owner: Owner, month: Month, now_ms: int) -
         fen=fen,
         rounding=fen.payable * NANO_PER_FEN - exact.payable,
         topups=actions.get("topup", 0),
+        gifts=actions.get("gift", 0),
         adjustments=actions.get("adjust", 0),
         closed=now_ms >= period.to_ms,
     )
@@ -89,15 +91,10 @@ def in_fen(exact: Amounts) -> Amounts:
 
     So it adds up, nothing is negative that was not, and what was nothing stays nothing.
     """
-    consumption, payable = _fen(exact.consumption), _fen(exact.payable)
+    consumption, payable = to_fen(exact.consumption), to_fen(exact.payable)
     between = consumption - payable
     if exact.discount == 0:
         refunds = between
     else:
-        refunds = min(_fen(exact.refunds), between)
+        refunds = min(to_fen(exact.refunds), between)
     return Amounts(consumption, between - refunds, refunds, payable)
-
-
-def _fen(nano: int) -> int:
-    fen = (abs(nano) + NANO_PER_FEN // 2) // NANO_PER_FEN
-    return -fen if nano < 0 else fen

@@ -10,7 +10,7 @@ up again every second: until then its money stays taken.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
@@ -18,8 +18,19 @@ from typing import Protocol, TypeVar
 import apsw
 import msgspec
 
-from openbigmodel.billing.entries import CashMove, Entry, Expiry, Grant, Refund, Settlement, pack_of_row
+from openbigmodel.billing.entries import (
+    PACK_PREFIX,
+    CashMove,
+    Entry,
+    Expiry,
+    Grant,
+    Inquiry,
+    Refund,
+    Settlement,
+    pack_of_row,
+)
 from openbigmodel.billing.ledger import NO_CHARGE, NO_HOLD, Charge, Hold, Ledger
+from openbigmodel.billing.ledger_watch import Held, Snapshot, unlike
 from openbigmodel.billing.packs import Burn, Pack, Unit
 from openbigmodel.billing.plans import PlanHold
 from openbigmodel.billing.pricing import Price
@@ -27,6 +38,7 @@ from openbigmodel.billing.replies import MAX_REPLY_BYTES, Claimed, Replies, Stor
 from openbigmodel.billing.store import (
     ADJUSTMENTS,
     CASH,
+    CASH_GIFTS,
     FUNDING,
     INSERT_USAGE,
     Books,
@@ -41,17 +53,17 @@ from openbigmodel.db.connection import (
     DatabaseError,
     DatabaseFailed,
     Done,
-    Prepared,
 )
 from openbigmodel.db.queries import QUERIES
 from openbigmodel.errors import ApiError
 
-# Each is a look-up of some 15 µs on the event loop.
 _COMPARED_AT_ONCE = 1000
-_FETCH_BOOK_BALANCE = QUERIES["fetch_book_balance"]
+_FETCH_HEAD = QUERIES["fetch_head"]
 _LIST_BALANCES = QUERIES["list_balances"]
 _LIST_PACKS = QUERIES["list_packs"]
 
+# Whose, and its name.
+Book = tuple[str, str]
 _Entry = TypeVar("_Entry", bound=Entry)
 
 
@@ -112,14 +124,14 @@ class Cashier:
         self._new_id = new_id
         self._books = Books()
         self._replies = Replies(database, now_ms)
-        # Entries on their way to the disk, and those of which nobody knows whether they are there.
-        self._under_way = 0
+        # Entries on their way to the disk; of these, those of which nobody knows whether they are there.
+        self._alive: set[Entry] = set()
         self._unknown: list[Entry] = []
         # What the last audit found, in memory and against the disk.
         self.problems: list[str] = []
-        self._unlike_disk: dict[str, str] = {}
-        # Accounts whose turn it is to be compared with the disk.
-        self._to_compare: list[str] = []
+        self._unlike_disk: dict[Book, str] = {}
+        # Books whose turn it is to be compared with the disk.
+        self._to_compare: list[Book] = []
         for account_id, balance in database.read(_LIST_BALANCES):
             self.ledger.add_account(account_id, balance)
         for *facts, left in database.read(_LIST_PACKS):
@@ -127,9 +139,7 @@ class Cashier:
 
     # requests
 
-    def hold(
-        self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int, *, batch: bool = False
-    ) -> Hold | PlanHold:
+    def hold(self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int) -> Hold | PlanHold:
         """Set aside the most that a request of at most so many tokens may cost.
 
         Raises ApiError 1113, for a plan 1302 and 1308 to 1311, after an audit that found something 1120, and then has
@@ -144,8 +154,6 @@ class Cashier:
             if held is not None:
                 return held
         price = self._prices.get(model_id)
-        if batch:
-            price = price.for_batch()
         if self.problems and not price.free:
             raise ApiError("1120")
         return self.ledger.hold(account_id, price, model_id, prompt_bound, completion_bound, now_ms)
@@ -221,6 +229,21 @@ class Cashier:
             raise ValueError("an amount is more than nothing")
         return await self._move_cash("topup", account_id, nano, FUNDING, memo)
 
+    async def give(
+        self,
+        account_id: str,
+        nano: int,
+        memo: str = "",
+        opening: Callable[[apsw.Connection], None] | None = None,
+    ) -> int:
+        """Add money that nobody paid, in nano-yuan; returns the balance. Raises ValueError for an amount below 1.
+
+        `opening` writes the account that it is for: both are there, or neither.
+        """
+        if nano < 1:
+            raise ValueError("an amount is more than nothing")
+        return await self._move_cash("gift", account_id, nano, CASH_GIFTS, memo, opening)
+
     async def adjust(self, account_id: str, nano: int, memo: str = "") -> int:
         """Correct a balance, up or down; returns the balance. Raises ValueError for 0, or more than can be spent."""
         if nano < 0:
@@ -229,7 +252,15 @@ class Cashier:
             raise ValueError("an adjustment is not 0")
         return await self._move_cash("adjust", account_id, nano, ADJUSTMENTS, memo)
 
-    async def _move_cash(self, kind: str, account_id: str, amount: int, platform_book: int, memo: str) -> int:
+    async def _move_cash(
+        self,
+        kind: str,
+        account_id: str,
+        amount: int,
+        platform_book: int,
+        memo: str,
+        opening: Callable[[apsw.Connection], None] | None = None,
+    ) -> int:
         def entry(done: Done) -> CashMove:
             return CashMove(
                 self._books,
@@ -242,6 +273,7 @@ class Cashier:
                 platform_book=platform_book,
                 at_ms=self._now_ms(),
                 memo=memo,
+                opening=opening,
             )
 
         await self._write(entry)
@@ -336,34 +368,40 @@ class Cashier:
         """Of how many entries nobody knows whether they are on disk; for a health check."""
         return len(self._unknown)
 
-    def audit(self) -> list[str]:
+    def snapshot(self) -> Snapshot:
+        """What memory has of some books of which nothing is on its way to the disk; other books each time."""
+        moving = {entry.owner for entry in self._alive}
+        if "" in moving:
+            return Snapshot(0, ())
+        # Those that were wrong before, and the next in turn.
+        books = set(self._unlike_disk)
+        self._to_compare = self._to_compare or self._books.known()
+        while self._to_compare and len(books) < _COMPARED_AT_ONCE:
+            books.add(self._to_compare.pop())
+        head = self._database.read(_FETCH_HEAD)
+        return Snapshot(
+            head[0][0] if head else 0,
+            tuple(Held(*book, self._amount(*book)) for book in books if book[0] not in moving),
+        )
+
+    def _amount(self, account_id: str, book: str) -> int:
+        if book == CASH:
+            return self.ledger.balance(account_id) + self.ledger.held(account_id)
+        return self.ledger.pack_amount(book.removeprefix(PACK_PREFIX))
+
+    def audit(self, snapshot: Snapshot | None = None, found: Mapping[Book, str] | None = None) -> list[str]:
         """A sentence for everything that does not hold; empty when all is well. Takes time with every account.
 
-        When nothing is on its way to the disk, it also compares some accounts with what is there, others each time.
+        `found` is what of a snapshot is not so on disk; without one, some books are looked up here and now.
         """
-        if not (self._under_way or self._unknown):
-            self._compare_with_disk()
+        if snapshot is None or found is None:
+            snapshot = self.snapshot()
+            found = unlike(self._database.read, snapshot)
+        for held in snapshot.books:
+            self._unlike_disk.pop((held.account_id, held.book), None)
+        self._unlike_disk.update(found)
         self.problems = self.ledger.audit() + list(self._unlike_disk.values())
         return self.problems
-
-    def _compare_with_disk(self) -> None:
-        books = self._books.known(CASH)
-        # Those that were wrong before, and the next in turn.
-        accounts = {account for account in self._unlike_disk if account in books}
-        self._to_compare = self._to_compare or list(books)
-        while self._to_compare and len(accounts) < _COMPARED_AT_ONCE:
-            account_id = self._to_compare.pop()
-            if account_id in books:
-                accounts.add(account_id)
-        for account_id in accounts:
-            rows = self._database.read(_FETCH_BOOK_BALANCE, (books[account_id],))
-            on_disk = rows[0][0] if rows else 0
-            balance, held = self.balance(account_id)
-            self._unlike_disk.pop(account_id, None)
-            if balance + held != on_disk:
-                self._unlike_disk[account_id] = (
-                    f"account {account_id} has {on_disk} nano-yuan on disk, in memory {balance} and {held} held"
-                )
 
     # entries on their way
 
@@ -373,70 +411,46 @@ class Cashier:
         except (DatabaseBusy, DatabaseClosed):
             entry.lost()
             raise
-        self._under_way += 1
+        self._alive.add(entry)
 
     def _written(self, entry: Entry, error: BaseException | None) -> None:
-        self._under_way -= 1
         if error is None:
+            self._alive.discard(entry)
             entry.stored()
             entry.tell(None)
         elif isinstance(error, DatabaseFailed):
             self._books.forget()
             self._look_up(entry, error)
         else:
+            self._alive.discard(entry)
             entry.lost()
             entry.tell(error)
 
     def _look_up(self, entry: Entry, failure: BaseException | None) -> None:
         """Find out whether an entry is on disk; `failure` is why that is not known."""
-        inquiry = _Inquiry(entry)
+        inquiry = Inquiry(entry)
         try:
             self._database.submit_prepared(inquiry, partial(self._looked_up, inquiry, failure))
         except (DatabaseBusy, DatabaseClosed) as error:
             self._unknown.append(entry)
             entry.tell(failure or error)
-        else:
-            self._under_way += 1
 
     def _looked_up(
-        self, inquiry: "_Inquiry", failure: BaseException | None, error: BaseException | None
+        self, inquiry: Inquiry, failure: BaseException | None, error: BaseException | None
     ) -> None:
-        self._under_way -= 1
         entry = inquiry.entry
         if isinstance(error, DatabaseFailed):
             self._books.forget()
             self._unknown.append(entry)
             entry.tell(error)
-        elif error is None and inquiry.there:
+            return
+        self._alive.discard(entry)
+        if error is None and inquiry.there:
             entry.stored()
             entry.tell(None)
         else:
             entry.lost()
             entry.tell(error or failure)
-
-
-class _Inquiry(Prepared):
-    """Whether an entry is on disk. If it is not, it is written again, unless somebody was told that it failed."""
-
-    __slots__ = ("entry", "there")
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
-        self.there = False
-
-    def write(self, connection: apsw.Connection) -> None:
-        entry = self.entry
-        self.there = entry.is_there(connection)
-        if self.there:
-            return
-        if entry.told:
-            self.there = entry.write_instead(connection)
-        else:
-            entry.write(connection)
-            self.there = True
-
-    def undone(self) -> None:
-        self.entry.undone()
 
 
 def _with_charge(line: UsageLine, price_version: int, charge: Charge) -> UsageLine:

@@ -41,9 +41,12 @@ _CHARGED_USAGE = QUERIES["charged_usage"]
 _REFUNDABLE = QUERIES["list_refundable"]
 
 
+PACK_PREFIX = "pack:"
+
+
 def pack_book(pack_id: str) -> str:
     """The name of a pack's book."""
-    return f"pack:{pack_id}"
+    return PACK_PREFIX + pack_id
 
 
 class Entry(Prepared):
@@ -69,6 +72,11 @@ class Entry(Prepared):
     def undone(self) -> None:
         """It will be written again, on other books than it left."""
         self._books.forget()
+
+    @property
+    def owner(self) -> str:
+        """Whose books it moves something in; empty while that is not known."""
+        raise NotImplementedError
 
     def _write(self, connection: apsw.Connection) -> int:
         """Writes, and returns the number of the row by which it can be found again."""
@@ -96,6 +104,30 @@ class Entry(Prepared):
             self.done(error)
 
 
+class Inquiry(Prepared):
+    """Whether an entry is on disk. If it is not, it is written again, unless somebody was told that it failed."""
+
+    __slots__ = ("entry", "there")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.there = False
+
+    def write(self, connection: apsw.Connection) -> None:
+        entry = self.entry
+        self.there = entry.is_there(connection)
+        if self.there:
+            return
+        if entry.told:
+            self.there = entry.write_instead(connection)
+        else:
+            entry.write(connection)
+            self.there = True
+
+    def undone(self) -> None:
+        self.entry.undone()
+
+
 class Settlement(Entry):
     """The end of a request: its usage row, the postings of its charge, and the answer if it is kept."""
 
@@ -118,6 +150,10 @@ class Settlement(Entry):
         self._at_ms = at_ms
         self._take_back = take_back
         self._free_row = 0
+
+    @property
+    def owner(self) -> str:
+        return self.line.account_id
 
     def _write(self, connection: apsw.Connection) -> int:
         line, charge = self.line, self._charge
@@ -170,9 +206,12 @@ class Settlement(Entry):
 
 
 class CashMove(Entry):
-    """Money that comes in or goes out besides requests: a top-up or an adjustment, which may be negative."""
+    """Money that comes in or goes out besides requests: a top-up, a gift or an adjustment, which may be negative.
 
-    __slots__ = ("_amount", "_at_ms", "_kind", "_ledger", "_memo", "_platform_book", "account_id")
+    `opening` writes what belongs to it, such as the account, in the same unit.
+    """
+
+    __slots__ = ("_amount", "_at_ms", "_kind", "_ledger", "_memo", "_opening", "_platform_book", "account_id")
 
     def __init__(
         self,
@@ -187,9 +226,11 @@ class CashMove(Entry):
         platform_book: int,
         at_ms: int,
         memo: str,
+        opening: Callable[[apsw.Connection], None] | None = None,
     ) -> None:
         super().__init__(books, log_id, done)
         self._ledger = ledger
+        self._opening = opening
         self._kind = kind
         self.account_id = account_id
         self._amount = amount
@@ -197,7 +238,13 @@ class CashMove(Entry):
         self._at_ms = at_ms
         self._memo = memo
 
+    @property
+    def owner(self) -> str:
+        return self.account_id
+
     def _write(self, connection: apsw.Connection) -> int:
+        if self._opening is not None:
+            self._opening(connection)
         seq = self._books.next_seq(connection)
         self._books.open_book(connection, self.account_id, CASH, "nano")
         cause = Cause(self._at_ms, self.log_id, self._memo)
@@ -230,6 +277,10 @@ class Grant(Entry):
         self.pack = pack
         self._at_ms = at_ms
         self._memo = memo
+
+    @property
+    def owner(self) -> str:
+        return self.pack.account_id
 
     def _write(self, connection: apsw.Connection) -> int:
         pack, seq, name = self.pack, self._books.next_seq(connection), pack_book(self.pack.id)
@@ -269,6 +320,10 @@ class Expiry(Entry):
         self._ledger = ledger
         self._pack = pack
         self._at_ms = at_ms
+
+    @property
+    def owner(self) -> str:
+        return self._pack.account_id
 
     def _write(self, connection: apsw.Connection) -> int:
         pack, seq = self._pack, self._books.next_seq(connection)
@@ -321,6 +376,10 @@ class Refund(Entry):
         self.cash = 0
         self.packs: list[tuple[Pack, int]] = []
 
+    @property
+    def owner(self) -> str:
+        return self.account_id
+
     def _write(self, connection: apsw.Connection) -> int:
         found: Sequence[Any] | None = connection.execute(_CHARGED_USAGE, (self._of_log_id,)).fetchone()
         if found is None:
@@ -335,7 +394,7 @@ class Refund(Entry):
                 self._give_back_cash(connection, left, cause)
             elif self._nano is None and left:
                 self._books.post(connection, "refund", self.account_id, name, left, PACKS_USED[unit], cause)
-                self.packs.append((_read_pack(connection, name.removeprefix("pack:")), left))
+                self.packs.append((_read_pack(connection, name.removeprefix(PACK_PREFIX)), left))
         if not self.cash and not self.packs:
             raise ValueError(f"nothing is left to give back of request {self._of_log_id}")
         return seq

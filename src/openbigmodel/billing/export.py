@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from openbigmodel.billing.bill import Bill
-from openbigmodel.billing.money import format_yuan
+from openbigmodel.billing.money import format_fen, format_yuan
 from openbigmodel.billing.periods import clock_name, day_name
 from openbigmodel.billing.statement import Group, Line
 
@@ -135,10 +135,10 @@ def _bill_cells(bill: Bill) -> list[object]:
     fen, used = bill.fen, bill.used
     return [
         bill.month.dates,
-        fen_in_yuan(fen.consumption),
-        fen_in_yuan(fen.payable),
-        fen_in_yuan(fen.discount),
-        fen_in_yuan(fen.refunds),
+        format_fen(fen.consumption),
+        format_fen(fen.payable),
+        format_fen(fen.discount),
+        format_fen(fen.refunds),
         used.requests,
         used.failed,
         used.prompt_tokens,
@@ -195,9 +195,3 @@ def _line_cells(line: Line, key_names: dict[str, str], saved: int, language: Lan
 
 def _money(charge: int, saved: int) -> tuple[str, str, str]:
     return format_yuan(charge + saved), format_yuan(charge), format_yuan(saved)
-
-
-def fen_in_yuan(fen: int) -> str:
-    """`1.50` for 150."""
-    yuan, rest = divmod(abs(fen), 100)
-    return f"{'-' if fen < 0 else ''}{yuan}.{rest:02}"

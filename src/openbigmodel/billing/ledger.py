@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from openbigmodel.billing.packs import Burn, Pack, Reservation, burn, plan, release, reserve
+from openbigmodel.billing.packs import Burn, Pack, Reservation, burn, choose, release, reserve
 from openbigmodel.billing.pricing import FREE, Price
 from openbigmodel.billing.usage import Usage
 from openbigmodel.errors import ApiError
@@ -67,15 +67,12 @@ class Hold(msgspec.Struct, eq=False, gc=False):
     cash: int
     packs: tuple[Reservation, ...]
     price: Price
-    prompt_bound: int
-    completion_bound: int
-    taken_ms: int
     open: bool = True
     charge: Charge | None = None
 
 
 # For all requests that have no price.
-NO_HOLD = Hold(None, 0, (), FREE, 0, 0, 0, open=False)
+NO_HOLD = Hold(None, 0, (), FREE, open=False)
 
 
 class Ledger:
@@ -185,6 +182,11 @@ class Ledger:
         account = self._accounts.get(account_id)
         return () if account is None else tuple(account.packs)
 
+    def pack_amount(self, pack_id: str) -> int:
+        """What a pack has, with what is held of it; nothing if it is not there any more."""
+        pack = self._packs.get(pack_id)
+        return 0 if pack is None else pack.left + pack.held
+
     # requests
 
     def hold(
@@ -205,14 +207,14 @@ class Ledger:
         if not cash:
             if price is FREE:
                 return NO_HOLD
-            return Hold(None, 0, (), price, prompt_bound, completion_bound, now_ms, open=False)
+            return Hold(None, 0, (), price, open=False)
         account = self._accounts.get(account_id)
         if account is None:
             raise ApiError("1113")
         shares: tuple[Reservation, ...] = ()
         if account.packs:
             self._see_ends(now_ms)
-            chosen = plan(account.packs, model_id.lower(), prompt_bound + completion_bound, now_ms)
+            chosen = choose(account.packs, model_id.lower(), prompt_bound + completion_bound, now_ms)
             shares = chosen.shares
             cash = 0 if chosen.whole else price.bound(prompt_bound, completion_bound, chosen.tokens)
         if cash > account.balance:
@@ -221,7 +223,7 @@ class Ledger:
         account.held += cash
         if shares:
             reserve(shares)
-        hold = Hold(account, cash, shares, price, prompt_bound, completion_bound, now_ms)
+        hold = Hold(account, cash, shares, price)
         self._holds.add(hold)
         return hold
 

@@ -54,7 +54,7 @@ class Burn(msgspec.Struct, frozen=True, gc=False):
 Reservation = tuple[Pack, int]
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True):
     """Which packs shall pay for a request, in order. `tokens` of it are covered; all of it if `whole`."""
 
     shares: tuple[Reservation, ...]
@@ -62,7 +62,7 @@ class Plan(msgspec.Struct, frozen=True):
     whole: bool
 
 
-def plan(packs: Sequence[Pack], model_id: str, tokens: int, now_ms: int) -> Plan:
+def choose(packs: Sequence[Pack], model_id: str, tokens: int, now_ms: int) -> Choice:
     """Choose among `packs`, which are in order, for a request of at most `tokens`; changes nothing.
 
     A call covers all that the packs before it do not, so nothing is looked for behind it.
@@ -74,16 +74,16 @@ def plan(packs: Sequence[Pack], model_id: str, tokens: int, now_ms: int) -> Plan
             continue
         if pack.unit == "calls":
             shares.append((pack, 1))
-            return Plan(tuple(shares), tokens, whole=True)
+            return Choice(tuple(shares), tokens, whole=True)
         if missing:
             amount = min(pack.left, missing)
             shares.append((pack, amount))
             missing -= amount
-    return Plan(tuple(shares), tokens - missing, whole=False)
+    return Choice(tuple(shares), tokens - missing, whole=False)
 
 
 def reserve(shares: Sequence[Reservation]) -> None:
-    """Take what a plan says from what is left."""
+    """Take what a choice says from what is left."""
     for pack, amount in shares:
         assert 0 < amount <= pack.left
         pack.left -= amount

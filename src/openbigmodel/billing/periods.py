@@ -11,6 +11,7 @@ import msgspec
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
 OFFSET_MS = 8 * HOUR_MS
 CHINA = timezone(timedelta(hours=8))
 
@@ -95,7 +96,7 @@ def moment_name(at_ms: int) -> str:
 
 
 def clock_name(at_ms: int) -> str:
-    """`2026-11-21 16:00:00`: in UTC+8, as the console shows times."""
+    """`2026-11-21 16:00:00`: in UTC+8, as the console shows times, and errors without saying so (api.md §8.2)."""
     return f"{datetime.fromtimestamp(at_ms // 1000, CHINA):%Y-%m-%d %H:%M:%S}"
 
 

@@ -7,15 +7,10 @@ of a SteadyClock, which stands still instead, and goes on from there.
     week    seven days each from the moment the plan began
 """
 
-from datetime import UTC, datetime, timedelta
-
+from openbigmodel.billing.periods import DAY_MS, HOUR_MS, OFFSET_MS, WEEK_MS
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import CodingPlan, CreditRates
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
-WEEK_MS = 7 * DAY_MS
-_CHINA_MS = 8 * HOUR_MS
 # Readings of two callers that crossed on their way here; a clock that is set steps further.
 _CROSSED_MS = 1000
 # 1 January 1970 was a Thursday; Monday is 1.
@@ -60,7 +55,7 @@ def week_of(plan_from_ms: int, at_ms: int) -> tuple[int, int]:
 
 def percent_at(plan: CodingPlan, now_ms: int) -> int:
     """How many percent of the credits a request takes that is asked at this time of day (api.md §9.3)."""
-    china_ms = now_ms + _CHINA_MS
+    china_ms = now_ms + OFFSET_MS
     weekday = (china_ms // DAY_MS + _EPOCH_WEEKDAY - 1) % 7 + 1
     hour = china_ms // HOUR_MS % 24
     peak = weekday in plan.peak_days and plan.peak_from_hour <= hour < plan.peak_to_hour
@@ -78,10 +73,3 @@ def most_credits(rates: CreditRates, prompt_tokens: int, completion_tokens: int,
     """The most that a request with at most this many tokens can take; rounded up."""
     whole = prompt_tokens * max(rates.input, rates.cached) + completion_tokens * rates.output
     return -(whole * percent // -100)
-
-
-def china_time(at_ms: int) -> str:
-    """A moment as bigmodel.cn writes it in its errors: UTC+8, without saying so (api.md §8.2)."""
-    return (
-        f"{datetime.fromtimestamp(at_ms / 1000, UTC) + timedelta(milliseconds=_CHINA_MS):%Y-%m-%d %H:%M:%S}"
-    )

@@ -17,12 +17,10 @@ from typing import Literal, get_args
 import apsw
 import msgspec
 
+from openbigmodel.billing.periods import HOUR_MS, WEEK_MS, clock_name
 from openbigmodel.billing.plan_windows import (
-    HOUR_MS,
-    WEEK_MS,
     SteadyClock,
     Window,
-    china_time,
     credits_of,
     most_credits,
     percent_at,
@@ -271,14 +269,14 @@ class Plans:
         left_hours = limits.hours - (hours.used if hours else 0)
         if left_week <= 0:
             assert week is not None
-            raise ApiError("1310", next_flush_time=china_time(week.until_ms - behind_ms))
+            raise ApiError("1310", next_flush_time=clock_name(week.until_ms - behind_ms))
         if left_hours <= 0:
             assert hours is not None
             raise ApiError(
                 "1308",
                 number=self._rules.window_hours,
                 unit={"zh": "小时", "en": "hour"},
-                next_flush_time=china_time(hours.until_ms - behind_ms),
+                next_flush_time=clock_name(hours.until_ms - behind_ms),
             )
         left = min(left_hours, left_week) - standing.held
         if left <= 0:

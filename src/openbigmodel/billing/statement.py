@@ -19,6 +19,7 @@ from openbigmodel.billing.price_history import PriceHistory
 from openbigmodel.db.connection import DatabaseError
 from openbigmodel.db.migrations import MIGRATIONS, DatabaseTooNew, schema_version
 from openbigmodel.db.queries import QUERIES
+from openbigmodel.db.reading import open_read_only
 
 # Lines that are read at once. Between pages nothing is held, neither memory nor a transaction.
 PAGE_LINES = 1000
@@ -154,7 +155,7 @@ def open_for_reading(path: Path) -> apsw.Connection:
     if not path.is_file():
         raise DatabaseError(f"There is no database {path}. Is this the data folder of a server?")
     try:
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = open_read_only(path)
         connection.set_busy_timeout(_BUSY_MS)
         connection.pragma("query_only", "ON")
         connection.pragma("trusted_schema", "OFF")
@@ -222,7 +223,7 @@ class Statements:
         return int(rows[0][0]) if rows else 0
 
     def actions(self, account_id: str, period: Period) -> dict[str, int]:
-        """Nano-yuan by kind of posting that is no request's: topup, adjust (may be negative), refund."""
+        """Nano-yuan by kind of posting that is no request's: topup, gift, adjust (may be negative), refund."""
         book = self._cash_book(account_id)
         if book is None:
             return {}

@@ -19,6 +19,7 @@ PACKS_SOLD = {"tokens": 4, "calls": 5}
 GIFTS = {"tokens": 6, "calls": 7}
 PACKS_USED = {"tokens": 8, "calls": 9}
 PACKS_EXPIRED = {"tokens": 10, "calls": 11}
+CASH_GIFTS = 12
 CASH = "cash"
 
 INSERT_USAGE = QUERIES["insert_usage"]
@@ -178,9 +179,9 @@ class Books:
         self._balances[book] = balance
         return balance
 
-    def known(self, name: str) -> dict[str, int]:
-        """The numbers of the books of this name, account by account, that were written to since the start."""
-        return {account_id: book for (account_id, of), book in self._numbers.items() if of == name}
+    def known(self) -> list[tuple[str, str]]:
+        """Account and name of the books that were written to since the start, or since they were forgotten."""
+        return list(self._numbers)
 
     def _read_again(self, connection: apsw.Connection) -> None:
         self.forget()

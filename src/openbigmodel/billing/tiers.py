@@ -6,7 +6,7 @@ has chosen stays: one that is not what spending last gave is left alone.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import apsw
@@ -27,7 +27,7 @@ _AT_ONCE = 20
 _PAUSE_S = 30.0
 
 _SPENT = QUERIES["spent_by_account"]
-_LIST = QUERIES["list_spend_tiers"]
+_FETCH = QUERIES["fetch_spend_tier"]
 _SET = QUERIES["set_spend_tier"]
 
 
@@ -44,8 +44,8 @@ class Ranked(Protocol):
 class Accounts(Protocol):
     """Where accounts are kept."""
 
-    def list_accounts(self) -> Sequence[Ranked]:
-        """All accounts."""
+    def pages_of_accounts(self) -> Iterable[Sequence[Ranked]]:
+        """All accounts, some at a time."""
 
     async def update_account(self, account_id: str, *, tier: str) -> object:
         """Give an account another tier, at once."""
@@ -97,19 +97,28 @@ class Tiers:
         """Look at every account; returns the new tiers of those that got one. Harmless when repeated."""
         now_ms = self._now_ms()
         spans = spans_of(now_ms)
-        before = dict(self._database.read(_LIST))
-        found: dict[str, str] = {}
-        accounts = self._accounts.list_accounts()
-        for index, account in enumerate(accounts):
-            found[account.id] = tier_of(self._best_month(account.id, spans))
-            if index % _AT_ONCE == _AT_ONCE - 1:
+        changed: dict[str, str] = {}
+        for accounts in self._accounts.pages_of_accounts():
+            changed |= await self._rank(accounts, spans, now_ms)
+            # A turn for requests.
+            await asyncio.sleep(0)
+        return changed
+
+    async def _rank(
+        self, accounts: Sequence[Ranked], spans: list[tuple[int, int]], now_ms: int
+    ) -> dict[str, str]:
+        changed: dict[str, str] = {}
+        news: list[tuple[str, str, int]] = []
+        for index, account in enumerate(accounts, 1):
+            rows = self._database.read(_FETCH, (account.id,))
+            before = rows[0][0] if rows else LOWEST
+            found = tier_of(self._best_month(account.id, spans))
+            if account.tier == before != found:
+                changed[account.id] = found
+            if found != before:
+                news.append((account.id, found, now_ms))
+            if index % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        changed = {
-            account.id: found[account.id]
-            for account in accounts
-            if account.tier == before.get(account.id, LOWEST) and account.tier != found[account.id]
-        }
-        news = [(key, tier, now_ms) for key, tier in found.items() if tier != before.get(key, LOWEST)]
         # The accounts first: cut off between the two, the next look finds them where they belong, and only notes it.
         for account_id, tier in changed.items():
             await self._accounts.update_account(account_id, tier=tier)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from openbigmodel.cli import plans
-from openbigmodel.cli.admin import JsonOption, Place, carry_out
+from openbigmodel.cli.admin import JsonOption, Site, carry_out
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_facts, show_table
 
@@ -43,15 +43,16 @@ def create(
     exempt: ExemptOption = None,
     rotate_leaked: RotateLeakedOption = None,
     credit: Annotated[
-        str | None, typer.Option("--credit", help="Yuan to try the platform with.", metavar="AMOUNT")
+        str | None,
+        typer.Option("--credit", help="Yuan to try the platform with, as a gift.", metavar="AMOUNT"),
     ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Make an account and print its id. A data folder that is missing or empty is made, too."""
-    place = Place(data, config, as_json)
-    folder = place.folder()
+    site = Site(data, config, as_json)
+    folder = site.folder()
     if not as_json and not folder.exists():
         print(f"bigmodel: {folder} is a new data folder", file=sys.stderr)
     arguments = {
@@ -61,13 +62,13 @@ def create(
         "rotate_leaked": rotate_leaked,
         "credit": credit,
     }
-    return carry_out(place, "accounts.create", arguments, lambda answer: print(answer["id"]), new_folder=True)
+    return carry_out(site, "accounts.create", arguments, lambda answer: print(answer["id"]), new_folder=True)
 
 
 @cli.command("list")
 def list_(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """List all accounts, oldest first."""
-    return carry_out(Place(data, config, as_json), "accounts.list", {}, _show_accounts)
+    return carry_out(Site(data, config, as_json), "accounts.list", {}, _show_accounts)
 
 
 @cli.command("show")
@@ -78,7 +79,7 @@ def show(
     as_json: JsonOption = False,
 ) -> int:
     """Show one account: its balance in yuan, what requests under way hold besides, and its standing."""
-    return carry_out(Place(data, config, as_json), "accounts.show", {"account": account}, _show_account)
+    return carry_out(Site(data, config, as_json), "accounts.show", {"account": account}, _show_account)
 
 
 @cli.command("update")
@@ -107,7 +108,7 @@ def update(
         "exempt": exempt,
         "rotate_leaked": rotate_leaked,
     }
-    return carry_out(Place(data, config, as_json), "accounts.update", arguments, _show_account)
+    return carry_out(Site(data, config, as_json), "accounts.update", arguments, _show_account)
 
 
 @users.command("add")
@@ -124,7 +125,7 @@ def add_user(
 ) -> int:
     """Let a person sign in. Without a role they become a member of the account."""
     arguments = {"email": email, "account": account, "role": role, "name": name}
-    return carry_out(Place(data, config, as_json), "users.add", arguments, _show_user)
+    return carry_out(Site(data, config, as_json), "users.add", arguments, _show_user)
 
 
 @users.command("list")
@@ -137,7 +138,7 @@ def list_users(
     as_json: JsonOption = False,
 ) -> int:
     """List users, oldest first."""
-    return carry_out(Place(data, config, as_json), "users.list", {"account": account}, _show_users)
+    return carry_out(Site(data, config, as_json), "users.list", {"account": account}, _show_users)
 
 
 @users.command("role")
@@ -152,7 +153,7 @@ def set_role(
     as_json: JsonOption = False,
 ) -> int:
     """Give a user another role."""
-    return carry_out(Place(data, config, as_json), "users.update", {"user": user, "role": role}, _show_user)
+    return carry_out(Site(data, config, as_json), "users.update", {"user": user, "role": role}, _show_user)
 
 
 @users.command("disable")
@@ -161,7 +162,7 @@ def disable_user(
 ) -> int:
     """Keep a user from signing in."""
     arguments = {"user": user, "state": "disabled"}
-    return carry_out(Place(data, config, as_json), "users.update", arguments, _show_user)
+    return carry_out(Site(data, config, as_json), "users.update", arguments, _show_user)
 
 
 @users.command("enable")
@@ -170,7 +171,7 @@ def enable_user(
 ) -> int:
     """Let a disabled user sign in again."""
     arguments = {"user": user, "state": "active"}
-    return carry_out(Place(data, config, as_json), "users.update", arguments, _show_user)
+    return carry_out(Site(data, config, as_json), "users.update", arguments, _show_user)
 
 
 @users.command("remove")
@@ -178,8 +179,8 @@ def remove_user(
     user: UserArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
     """Forget a user."""
-    place = Place(data, config, as_json)
-    return carry_out(place, "users.remove", {"user": user}, lambda answer: print(f"{answer['id']} removed"))
+    site = Site(data, config, as_json)
+    return carry_out(site, "users.remove", {"user": user}, lambda answer: print(f"{answer['id']} removed"))
 
 
 def _show_accounts(answer: dict[str, Any]) -> None:

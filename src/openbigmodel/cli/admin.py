@@ -11,15 +11,17 @@ as below, and hands the work on:
         as_json: JsonOption = False,
     ) -> int:
         \"""Take a key out of use, for good.\"""
-        return carry_out(Place(data, config, as_json), "keys.disable", {"key": key}, show=...)
+        return carry_out(Site(data, config, as_json), "keys.disable", {"key": key}, show=...)
 
 `carry_out` asks the server, or does the work on the stopped folder (`admin/service.py` tells how a command is added
 there). `answer_with` is for what is done right here, such as reading the database or writing a backup. Both print the
-answer, as JSON or with `show`, and return the exit status. Every noun must be named in `ADMIN_COMMANDS`, so that
+answer, as JSON or with `show`, and return the exit status. What an answer warns of is its member `warning`, or a line
+on stderr. Every noun must be named in `ADMIN_COMMANDS`, so that
 `--json` holds for mistakes on the command line as well; and in `cli/main.py`. An option that was not given is None
 and is not sent.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +52,7 @@ Show = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Site:
     """Where the platform is, and whether the answer is for a program."""
 
     data: Path | None
@@ -67,18 +69,21 @@ class Place:
 
 
 def carry_out(
-    place: Place, command: str, arguments: Mapping[str, object], show: Show, *, new_folder: bool = False
+    site: Site, command: str, arguments: Mapping[str, object], show: Show, *, new_folder: bool = False
 ) -> int:
     """Have a command carried out by the server or on the stopped folder. Raises AdminError, SettingsError."""
     from openbigmodel.admin.reach import perform
 
     given = {name: value for name, value in arguments.items() if value is not None}
-    return answer_with(place, perform(place.settings(), command, given, new_folder=new_folder), show)
+    answer = perform(site.settings(), command, given, new_folder=new_folder)
+    if not site.as_json and "warning" in answer:
+        print(f"bigmodel: {answer.pop('warning')}", file=sys.stderr)
+    return answer_with(site, answer, show)
 
 
-def answer_with(place: Place, answer: Answer, show: Show) -> int:
+def answer_with(site: Site, answer: Answer, show: Show) -> int:
     """Print an answer."""
-    if place.as_json:
+    if site.as_json:
         tables.show_json(answer)
     else:
         show(answer)

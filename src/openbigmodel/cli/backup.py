@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel.cli.admin import JsonOption, Place, answer_with
+from openbigmodel.cli.admin import JsonOption, Site, answer_with
 from openbigmodel.cli.server import ConfigOption, DataOption
 
 
@@ -25,10 +25,10 @@ def backup(
     from openbigmodel.admin.reach import check_folder
     from openbigmodel.auth.api_keys import unix_ms
 
-    place = Place(data, config, as_json)
-    folder = place.folder()
+    site = Site(data, config, as_json)
+    folder = site.folder()
     check_folder(folder)
-    return answer_with(place, write_backup(folder, file.absolute(), now_ms=unix_ms), _show_backup)
+    return answer_with(site, write_backup(folder, file.absolute(), now_ms=unix_ms), _show_backup)
 
 
 def restore(
@@ -40,8 +40,8 @@ def restore(
     """Put a backup into a data folder that is missing or empty, once all of it has been proved."""
     from openbigmodel.admin.restore import restore_backup
 
-    place = Place(data, config, as_json)
-    return answer_with(place, restore_backup(file, place.folder()), _show_restored)
+    site = Site(data, config, as_json)
+    return answer_with(site, restore_backup(file, site.folder()), _show_restored)
 
 
 def _show_backup(answer: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from openbigmodel.billing.bill import make_bill, make_bills
 from openbigmodel.billing.export import Language, bills_csv, details_csv
 from openbigmodel.billing.periods import DAY_MS, Month, parse_month
 from openbigmodel.billing.statement import By
-from openbigmodel.cli.admin import Place, answer_with
+from openbigmodel.cli.admin import Site, answer_with
 from openbigmodel.cli.statement_source import find_owner, open_statements, write_csv
 from openbigmodel.cli.statement_views import (
     bill_json,
@@ -21,23 +21,21 @@ _BY_KEY = By(key=True)
 _DETAILS = By(span_ms=DAY_MS, model=True, key=True)
 
 
-def print_bills(place: Place, account: str, now_ms: int, csv_language: Language | None) -> None:
+def print_bills(site: Site, account: str, now_ms: int, csv_language: Language | None) -> None:
     """All months of an account, newest first. Raises AdminError."""
-    with open_statements(place) as statements:
+    with open_statements(site) as statements:
         bills = make_bills(statements, find_owner(statements, account), now_ms)
     if csv_language is not None:
         write_csv(bills_csv(bills, csv_language))
         return
     answer = {"account": account, "bills": [bill_json(bill) for bill in bills]}
-    answer_with(place, answer, lambda _: show_bills(bills))
+    answer_with(site, answer, lambda _: show_bills(bills))
 
 
-def print_bill(
-    place: Place, account: str, month_text: str, now_ms: int, csv_language: Language | None
-) -> None:
+def print_bill(site: Site, account: str, month_text: str, now_ms: int, csv_language: Language | None) -> None:
     """One month, and what it consists of. Raises AdminError."""
     month = _month(month_text)
-    with open_statements(place) as statements:
+    with open_statements(site) as statements:
         owner = find_owner(statements, account)
         with statements.snapshot():
             bill = make_bill(statements, owner, month, now_ms)
@@ -59,13 +57,13 @@ def print_bill(
         for groups, by in ((models, _BY_MODEL), (keys, _BY_KEY), (days, _BY_DAY)):
             show_groups(groups, by, key_names)
 
-    answer_with(place, answer, show)
+    answer_with(site, answer, show)
 
 
-def print_details(place: Place, account: str, month_text: str, language: Language) -> None:
+def print_details(site: Site, account: str, month_text: str, language: Language) -> None:
     """One month as CSV, by day, model and key. Raises AdminError."""
     month = _month(month_text)
-    with open_statements(place) as statements:
+    with open_statements(site) as statements:
         find_owner(statements, account)
         groups, _ = statements.groups(account, _DETAILS, month.period)
         write_csv(details_csv(groups, statements.key_names(account), language))

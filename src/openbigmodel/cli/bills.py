@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Place
+from openbigmodel.cli.admin import AccountOption, JsonOption, Site
 from openbigmodel.cli.server import ConfigOption, DataOption
 
 MonthOption = Annotated[
@@ -42,12 +42,12 @@ def bills(
         raise typer.BadParameter("Choose --csv or --json.")
     if details and not (csv and month):
         raise typer.BadParameter("--details is for --csv and --month.")
-    place = Place(data, config, as_json)
+    site = Site(data, config, as_json)
     now_ms = time.time_ns() // 1_000_000
     if month is None:
-        bill_source.print_bills(place, account, now_ms, lang if csv else None)
+        bill_source.print_bills(site, account, now_ms, lang if csv else None)
     elif details:
-        bill_source.print_details(place, account, month, lang)
+        bill_source.print_details(site, account, month, lang)
     else:
-        bill_source.print_bill(place, account, month, now_ms, lang if csv else None)
+        bill_source.print_bill(site, account, month, now_ms, lang if csv else None)
     return 0

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, LimitOption, Place, carry_out
+from openbigmodel.cli.admin import AccountOption, JsonOption, LimitOption, Site, carry_out
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_table
 
@@ -22,13 +22,16 @@ def add(
         str, typer.Option("--yuan", help="How much, with nine decimal places at most.", metavar="AMOUNT")
     ],
     memo: MemoOption = None,
+    gift: Annotated[
+        bool | None, typer.Option("--gift", help="Nobody paid it: a posting of another kind.")
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Add money to an account's balance."""
-    arguments = {"account": account, "yuan": yuan, "memo": memo}
-    return carry_out(Place(data, config, as_json), "credit.add", arguments, _show_standing)
+    arguments = {"account": account, "yuan": yuan, "memo": memo, "gift": gift}
+    return carry_out(Site(data, config, as_json), "credit.add", arguments, _show_standing)
 
 
 @cli.command("adjust")
@@ -44,7 +47,7 @@ def adjust(
 ) -> int:
     """Correct an account's balance, up or down, but not below what is there and not held."""
     arguments = {"account": account, "yuan": yuan, "memo": memo}
-    return carry_out(Place(data, config, as_json), "credit.adjust", arguments, _show_standing)
+    return carry_out(Site(data, config, as_json), "credit.adjust", arguments, _show_standing)
 
 
 @cli.command("refund")
@@ -65,7 +68,7 @@ def refund(
 ) -> int:
     """Give back what a request was charged: never more than that, however often this is asked."""
     arguments = {"request": request, "yuan": yuan, "memo": memo}
-    return carry_out(Place(data, config, as_json), "credit.refund", arguments, _show_standing)
+    return carry_out(Site(data, config, as_json), "credit.refund", arguments, _show_standing)
 
 
 @cli.command("list")
@@ -78,7 +81,7 @@ def list_(
 ) -> int:
     """List what changed an account's balance besides requests, newest first."""
     arguments = {"account": account, "limit": limit}
-    return carry_out(Place(data, config, as_json), "credit.list", arguments, _show_actions)
+    return carry_out(Site(data, config, as_json), "credit.list", arguments, _show_actions)
 
 
 def _show_standing(answer: dict[str, Any]) -> None:

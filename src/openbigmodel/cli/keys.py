@@ -1,12 +1,11 @@
 """`bigmodel keys`: the API keys of accounts. A secret is shown once, when its key is made."""
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Place, carry_out, names_of
+from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out, names_of
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_facts, show_table
 
@@ -79,7 +78,7 @@ def create(
         "networks": names_of(networks),
         "expires": expires,
     }
-    return carry_out(Place(data, config, as_json), "keys.create", arguments, _show_secret)
+    return carry_out(Site(data, config, as_json), "keys.create", arguments, _show_secret)
 
 
 @cli.command("list")
@@ -92,7 +91,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> int:
     """List keys, oldest first, without their secrets."""
-    return carry_out(Place(data, config, as_json), "keys.list", {"account": account}, _show_keys)
+    return carry_out(Site(data, config, as_json), "keys.list", {"account": account}, _show_keys)
 
 
 @cli.command("rename")
@@ -104,7 +103,7 @@ def rename(
     as_json: JsonOption = False,
 ) -> int:
     """Give a key another name."""
-    return carry_out(Place(data, config, as_json), "keys.rename", {"key": key, "name": name}, _show_key)
+    return carry_out(Site(data, config, as_json), "keys.rename", {"key": key, "name": name}, _show_key)
 
 
 @cli.command("disable")
@@ -112,7 +111,7 @@ def disable(
     key: KeyArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
     """Take a key out of use, for good. Its next request is refused."""
-    return carry_out(Place(data, config, as_json), "keys.disable", {"key": key}, _show_key)
+    return carry_out(Site(data, config, as_json), "keys.disable", {"key": key}, _show_key)
 
 
 @cli.command("rotate")
@@ -134,7 +133,7 @@ def rotate(
 ) -> int:
     """Make a new key that may do what this one may, and print it; this one ends after the overlap."""
     arguments = {"key": key, "overlap_s": overlap}
-    return carry_out(Place(data, config, as_json), "keys.rotate", arguments, _show_secret)
+    return carry_out(Site(data, config, as_json), "keys.rotate", arguments, _show_secret)
 
 
 @cli.command("restrict")
@@ -154,7 +153,7 @@ def restrict(
         "endpoints": names_of(endpoints),
         "networks": names_of(networks),
     }
-    return carry_out(Place(data, config, as_json), "keys.restrict", arguments, _show_key)
+    return carry_out(Site(data, config, as_json), "keys.restrict", arguments, _show_key)
 
 
 @cli.command("expire")
@@ -169,7 +168,7 @@ def expire(
 ) -> int:
     """Have a key end at another time."""
     arguments = {"key": key, "at": None if at == "never" else at}
-    return carry_out(Place(data, config, as_json), "keys.expire", arguments, _show_key)
+    return carry_out(Site(data, config, as_json), "keys.expire", arguments, _show_key)
 
 
 @cli.command("reveal")
@@ -177,7 +176,7 @@ def reveal(
     key: KeyArgument, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> int:
     """Print the key that the platform made in place of a leaked one: the only time that its secret is shown."""
-    return carry_out(Place(data, config, as_json), "keys.reveal", {"key": key}, _show_secret)
+    return carry_out(Site(data, config, as_json), "keys.reveal", {"key": key}, _show_secret)
 
 
 def _show_secret(answer: dict[str, Any]) -> None:
@@ -191,16 +190,7 @@ def _show_key(answer: dict[str, Any]) -> None:
 
 
 def _state(key: dict[str, Any]) -> str:
-    if key["state"] != "active":
-        return str(key["state"])
-    now = datetime.now(UTC).isoformat()
-    return (
-        "expired"
-        if key["expires"] and key["expires"][:19] <= now[:19]
-        else "leaked"
-        if key["leaked"]
-        else "active"
-    )
+    return "leaked" if key["state"] == "active" and key["leaked"] else str(key["state"])
 
 
 def _show_keys(answer: dict[str, Any]) -> None:

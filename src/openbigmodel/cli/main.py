@@ -21,6 +21,7 @@ from openbigmodel.cli import (
     backup,
     bills,
     config,
+    conformance,
     credit,
     doctor,
     keys,
@@ -50,6 +51,7 @@ cli.add_typer(prices.cli, name="prices")
 cli.add_typer(usage.cli, name="usage")
 cli.command("bills")(bills.bills)
 cli.command("verify")(verify.verify)
+cli.command("conformance")(conformance.conformance)
 cli.command("backup")(backup.backup)
 cli.command("restore")(backup.restore)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Place, carry_out, names_of
+from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out, names_of
 from openbigmodel.cli.credit import MemoOption
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_table
@@ -50,7 +50,7 @@ def grant(
         "memo": memo,
     }
     return carry_out(
-        Place(data, config, as_json), "packs.grant", arguments, lambda answer: print(answer["id"])
+        Site(data, config, as_json), "packs.grant", arguments, lambda answer: print(answer["id"])
     )
 
 
@@ -62,7 +62,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> int:
     """List an account's packs in the order in which they are used."""
-    return carry_out(Place(data, config, as_json), "packs.list", {"account": account}, _show_packs)
+    return carry_out(Site(data, config, as_json), "packs.list", {"account": account}, _show_packs)
 
 
 def _show_packs(answer: dict[str, Any]) -> None:

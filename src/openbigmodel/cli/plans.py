@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Place, carry_out
+from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_table
 
@@ -32,7 +32,7 @@ def add(
 ) -> int:
     """Subscribe an account; its coding keys are then paid for by the plan's credits."""
     arguments = {"account": account, "level": level, "from": from_, "to": to}
-    return carry_out(Place(data, config, as_json), "plans.add", arguments, lambda plan: _show([plan]))
+    return carry_out(Site(data, config, as_json), "plans.add", arguments, lambda plan: _show([plan]))
 
 
 @cli.command("list")
@@ -45,8 +45,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> int:
     """List subscriptions, earliest first."""
-    place = Place(data, config, as_json)
-    return carry_out(place, "plans.list", {"account": account}, lambda answer: _show(answer["plans"]))
+    site = Site(data, config, as_json)
+    return carry_out(site, "plans.list", {"account": account}, lambda answer: _show(answer["plans"]))
 
 
 @cli.command("end")
@@ -62,7 +62,7 @@ def end(
 ) -> int:
     """End a subscription before its time."""
     arguments = {"plan": plan, "at": at}
-    return carry_out(Place(data, config, as_json), "plans.end", arguments, lambda answer: _show([answer]))
+    return carry_out(Site(data, config, as_json), "plans.end", arguments, lambda answer: _show([answer]))
 
 
 def _show(plans: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from openbigmodel.cli.admin import JsonOption, Place, carry_out
+from openbigmodel.cli.admin import JsonOption, Site, carry_out
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_table
 
@@ -14,14 +14,14 @@ cli = typer.Typer(help="See and set what models cost. A change never touches wha
 ModelArgument = Annotated[str, typer.Argument(help="The model's id.", metavar="MODEL")]
 
 
-def _amount(name: str, text: str) -> Any:
-    return typer.Option(f"--{name}", help=text, metavar="YUAN")
+def _amount(name: str, text: str, *, hidden: bool = False) -> Any:
+    return typer.Option(f"--{name}", help=text, metavar="YUAN", hidden=hidden)
 
 
 @cli.command("list")
 def list_(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """List the price of every model that has one. A stopped server's settings file counts if it is named."""
-    return carry_out(Place(data, config, as_json), "prices.list", {}, lambda all_: _show(all_["prices"]))
+    return carry_out(Site(data, config, as_json), "prices.list", {}, lambda all_: _show(all_["prices"]))
 
 
 @cli.command("set")
@@ -33,10 +33,11 @@ def set_(
         str | None, _amount("cached", "Per million prompt tokens from the cache. Default: as --input.")
     ] = None,
     per_call: Annotated[str | None, _amount("per-call", "For each request besides.")] = None,
-    per_image: Annotated[str | None, _amount("per-image", "For each image made.")] = None,
+    # Whoever sets one of these two is told why it cannot be set.
+    per_image: Annotated[str | None, _amount("per-image", "For each image made.", hidden=True)] = None,
     batch_percent: Annotated[
         int | None,
-        typer.Option("--batch-percent", help="What is charged of it in a batch. Default: 50.", metavar="N"),
+        typer.Option("--batch-percent", help="What is charged of it in a batch.", metavar="N", hidden=True),
     ] = None,
     bands: Annotated[
         str | None,
@@ -62,7 +63,7 @@ def set_(
     }
     given = {name: value for name, value in price.items() if value is not None}
     arguments = {"model": model, "price": given}
-    return carry_out(Place(data, config, as_json), "prices.set", arguments, _show_set)
+    return carry_out(Site(data, config, as_json), "prices.set", arguments, _show_set)
 
 
 @cli.command("clear")
@@ -74,7 +75,7 @@ def clear(
 ) -> int:
     """Take back the price that was set, so that the catalogue's holds again, or none."""
     return carry_out(
-        Place(data, config, as_json), "prices.clear", {"model": model}, lambda answer: _show([answer])
+        Site(data, config, as_json), "prices.clear", {"model": model}, lambda answer: _show([answer])
     )
 
 
@@ -87,7 +88,7 @@ def history(
 ) -> int:
     """List every version of a model's price, newest first."""
     return carry_out(
-        Place(data, config, as_json),
+        Site(data, config, as_json),
         "prices.history",
         {"model": model},
         lambda answer: _show(answer["versions"]),

@@ -18,7 +18,7 @@ from openbigmodel.billing.export import Language, usage_csv
 from openbigmodel.billing.money import format_yuan
 from openbigmodel.billing.periods import DAY_MS, FOREVER_MS, HOUR_MS, Period, clock_name, parse_moment
 from openbigmodel.billing.statement import By, Filter, Owner, Statements, UnknownAccount
-from openbigmodel.cli.admin import Place, answer_with
+from openbigmodel.cli.admin import Site, answer_with
 from openbigmodel.cli.statement_views import (
     explanation_json,
     group_json,
@@ -43,18 +43,18 @@ GROUPS: dict[str, By] = {
 class Statement:
     """The open statement of one account and one period."""
 
-    def __init__(self, place: Place, statements: Statements, owner: Owner, period: Period) -> None:
-        self._place = place
+    def __init__(self, site: Site, statements: Statements, owner: Owner, period: Period) -> None:
+        self._site = site
         self._statements = statements
         self._owner = owner
         self._period = period
 
     @classmethod
     def of(
-        cls, place: Place, statements: Statements, account: str, since: str | None, until: str | None
+        cls, site: Site, statements: Statements, account: str, since: str | None, until: str | None
     ) -> Self:
         """Raises AdminError for an account that there is not, or a moment that is none."""
-        return cls(place, statements, find_owner(statements, account), _period(since, until))
+        return cls(site, statements, find_owner(statements, account), _period(since, until))
 
     def print_json(self, only: Filter, limit: int | None) -> None:
         """Totals, balance, lines."""
@@ -98,7 +98,7 @@ class Statement:
             "held": held,
             "groups": [group_json(group, by) for group in groups],
         }
-        answer_with(self._place, answer, lambda _: show_groups(groups, by, key_names))
+        answer_with(self._site, answer, lambda _: show_groups(groups, by, key_names))
 
     def print_csv(self, only: Filter, limit: int | None, language: Language) -> None:
         """The lines for a spreadsheet."""
@@ -119,7 +119,7 @@ class Statement:
     def _money(self) -> tuple[str, str]:
         """Balance and what is held, from the server that may spend it, else from the file."""
         try:
-            shown = ask_server(self._place.folder(), "accounts.show", {"account": self._owner.account_id})
+            shown = ask_server(self._site.folder(), "accounts.show", {"account": self._owner.account_id})
         except NoServer:
             # A hold lives in a server's memory: without one there is none.
             return format_yuan(self._statements.balance(self._owner.account_id)), format_yuan(0)
@@ -127,10 +127,10 @@ class Statement:
 
 
 @contextmanager
-def open_statements(place: Place) -> Iterator[Statements]:
+def open_statements(site: Site) -> Iterator[Statements]:
     """The statements of a data folder. Raises AdminError."""
-    folder = place.folder()
-    check_folder(folder)
+    folder = site.folder()
+    check_folder(folder, to_read=True)
     try:
         statements = Statements.open(folder)
     except (DatabaseError, DatabaseTooNew) as error:
@@ -140,10 +140,10 @@ def open_statements(place: Place) -> Iterator[Statements]:
 
 
 @contextmanager
-def open_statement(place: Place, account: str, since: str | None, until: str | None) -> Iterator[Statement]:
+def open_statement(site: Site, account: str, since: str | None, until: str | None) -> Iterator[Statement]:
     """The statement of an account. Raises AdminError."""
-    with open_statements(place) as statements:
-        yield Statement.of(place, statements, account, since, until)
+    with open_statements(site) as statements:
+        yield Statement.of(site, statements, account, since, until)
 
 
 def find_owner(statements: Statements, account: str) -> Owner:
@@ -154,9 +154,9 @@ def find_owner(statements: Statements, account: str) -> Owner:
         raise AdminError("not_found", f"There is no account {account}.") from error
 
 
-def explain_charge(place: Place, reference: str, account: str | None) -> None:
+def explain_charge(site: Site, reference: str, account: str | None) -> None:
     """Prints where the charges of the requests with an id come from. Raises AdminError."""
-    with open_statements(place) as statements:
+    with open_statements(site) as statements:
         found = [
             explain(statements, line)
             for line in find_requests(statements, reference)
@@ -169,7 +169,7 @@ def explain_charge(place: Place, reference: str, account: str | None) -> None:
         for explained in found:
             show_explanation(explained)
 
-    answer_with(place, {"requests": [explanation_json(explained) for explained in found]}, show)
+    answer_with(site, {"requests": [explanation_json(explained) for explained in found]}, show)
 
 
 def write_out(pieces: Iterable[str]) -> None:

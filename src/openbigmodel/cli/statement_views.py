@@ -11,8 +11,7 @@ import msgspec
 
 from openbigmodel.billing.bill import Amounts, Bill
 from openbigmodel.billing.explain import PARTS_PER_NANO, Explanation, Posting
-from openbigmodel.billing.export import fen_in_yuan
-from openbigmodel.billing.money import NANO_PER_YUAN, format_yuan
+from openbigmodel.billing.money import NANO_PER_YUAN, format_fen, format_yuan
 from openbigmodel.billing.periods import clock_name, day_name, moment_name
 from openbigmodel.billing.statement import By, Group, Line, Used
 from openbigmodel.cli.tables import show_facts, show_table
@@ -161,10 +160,11 @@ def bill_json(bill: Bill) -> Json:
         "month": str(bill.month),
         "period": bill.month.dates,
         "closed": bill.closed,
-        **_amounts_json(bill.fen, fen_in_yuan),
+        **_amounts_json(bill.fen, format_fen),
         "exact": exact,
         "rounding": format_yuan(bill.rounding),
         "topups": format_yuan(bill.topups),
+        "gifts": format_yuan(bill.gifts),
         "adjustments": format_yuan(bill.adjustments),
         "usage": used_json(bill.used),
     }
@@ -177,10 +177,10 @@ def show_bills(bills: Iterable[Bill]) -> None:
         (
             [
                 bill.month.dates,
-                fen_in_yuan(bill.fen.consumption),
-                fen_in_yuan(bill.fen.payable),
-                fen_in_yuan(bill.fen.discount),
-                fen_in_yuan(bill.fen.refunds),
+                format_fen(bill.fen.consumption),
+                format_fen(bill.fen.payable),
+                format_fen(bill.fen.discount),
+                format_fen(bill.fen.refunds),
                 bill.used.requests,
                 "" if bill.closed else "so far",
             ]
@@ -196,12 +196,13 @@ def show_bill(bill: Bill) -> None:
         (
             ("account", f"{bill.owner.name} ({bill.owner.account_id})"),
             ("period (UTC+8)", bill.month.dates + ("" if bill.closed else ", so far")),
-            ("consumption, yuan", fen_in_yuan(bill.fen.consumption)),
-            ("discount, yuan", fen_in_yuan(bill.fen.discount)),
-            ("refunds, yuan", fen_in_yuan(bill.fen.refunds)),
-            ("payable, yuan", fen_in_yuan(bill.fen.payable)),
+            ("consumption, yuan", format_fen(bill.fen.consumption)),
+            ("discount, yuan", format_fen(bill.fen.discount)),
+            ("refunds, yuan", format_fen(bill.fen.refunds)),
+            ("payable, yuan", format_fen(bill.fen.payable)),
             ("rounded by, yuan", format_yuan(bill.rounding)),
             ("paid in, yuan", format_yuan(bill.topups) if bill.topups else ""),
+            ("given, yuan", format_yuan(bill.gifts) if bill.gifts else ""),
             ("adjusted, yuan", format_yuan(bill.adjustments) if bill.adjustments else ""),
         ),
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from openbigmodel.cli.admin import JsonOption, LimitOption, Place
+from openbigmodel.cli.admin import JsonOption, LimitOption, Site
 from openbigmodel.cli.server import ConfigOption, DataOption
 
 cli = typer.Typer(help="What accounts used: sums, the request log, and where a charge comes from.")
@@ -77,7 +77,7 @@ def usage(
     _check_form(csv=csv, as_json=as_json)
     if csv and by is not None:
         raise typer.BadParameter("--csv has a line for each request; for sums see bills --details.")
-    with open_statement(Place(data, config, as_json), _account(account), since, until) as statement:
+    with open_statement(Site(data, config, as_json), _account(account), since, until) as statement:
         only = Filter(model, key)
         if by is not None:
             statement.print_groups(by, only)
@@ -111,7 +111,7 @@ def log(
     from openbigmodel.cli.statement_source import open_statement
 
     _check_form(csv=csv, as_json=as_json)
-    with open_statement(Place(data, config, as_json), _account(account), since, until) as statement:
+    with open_statement(Site(data, config, as_json), _account(account), since, until) as statement:
         only = Filter(model, key, code, failed)
         if csv:
             statement.print_csv(only, limit, lang)
@@ -133,7 +133,7 @@ def explain(
     """Explain a charge: tokens, price version, packs, rounding, postings."""
     from openbigmodel.cli.statement_source import explain_charge
 
-    explain_charge(Place(data, config, as_json), reference, account)
+    explain_charge(Site(data, config, as_json), reference, account)
     return 0
 
 

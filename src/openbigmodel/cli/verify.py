@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from openbigmodel.cli import tables
-from openbigmodel.cli.admin import JsonOption, Place, answer_with
+from openbigmodel.cli.admin import JsonOption, Site, answer_with
 from openbigmodel.cli.server import ConfigOption, DataOption
 
 
@@ -14,19 +14,22 @@ def verify(data: DataOption = None, config: ConfigOption = None, as_json: JsonOp
     from openbigmodel.admin.protocol import AdminError
     from openbigmodel.admin.reach import check_folder
     from openbigmodel.billing.audit import verify as audit
+    from openbigmodel.db.connection import DatabaseError
     from openbigmodel.db.data_folder import DATABASE_FILE
     from openbigmodel.db.migrations import DatabaseTooNew
 
-    place = Place(data, config, as_json)
-    folder = place.folder()
-    check_folder(folder)
+    site = Site(data, config, as_json)
+    folder = site.folder()
+    check_folder(folder, to_read=True)
     try:
         report = audit(folder / DATABASE_FILE)
     except (FileNotFoundError, DatabaseTooNew) as error:
         raise AdminError("database", f"{error}.") from error
+    except DatabaseError as error:
+        raise AdminError("database", str(error)) from error
     answer: dict[str, Any] = msgspec.structs.asdict(report)
     if report.ok:
-        return answer_with(place, answer, _show)
+        return answer_with(site, answer, _show)
     count = len(report.problems)
     answer["error"] = f"{count} {'thing is' if count == 1 else 'things are'} wrong: {report.problems[0]}"
     if as_json:

@@ -14,7 +14,9 @@ from openbigmodel.errors import ApiError, Language, error_headers, render_error
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+    **{status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus},
+    # Of Anthropic's making.
+    529: b"HTTP/1.1 529 Overloaded\r\n",
 }
 _BODILESS: Final = frozenset((204, 304))
 

@@ -12,7 +12,7 @@ import posixpath
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 import httptools
@@ -26,6 +26,9 @@ MAX_IDLE_S = 50.0
 _MAX_HEAD_BYTES = 64 * 1024
 # Without either, only the end of the connection ends the body.
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_NO_HEADERS: Mapping[bytes, bytes] = {}
+# Credentials change: a JWT lives for minutes.
+_MAX_REQUEST_HEADS = 256
 
 
 class EngineConsumer(Protocol):
@@ -44,16 +47,42 @@ class EngineConsumer(Protocol):
         """The connection could not be made, broke, or spoke no HTTP."""
 
 
+class Watcher(Protocol):
+    """Whoever wants to know how an endpoint is."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it wants to know of good answers, too."""
+
+    def answered(self, path: str, status: int) -> None:
+        """A response head is there, of another status than 200 unless `doubtful`."""
+
+    def unreachable(self, reason: str) -> None:
+        """No connection could be made."""
+
+
 class EngineCall:
-    """One request under way. Pausing is remembered until there is a connection to pause."""
+    """One request under way. Pausing is remembered until there is a connection to pause.
 
-    __slots__ = ("_pool", "body", "connection", "consumer", "over", "path", "paused")
+    `headers` are those of a response whose status is not 200, by their names in small letters.
+    """
 
-    def __init__(self, pool: "ConnectionPool", path: str, body: bytes, consumer: EngineConsumer) -> None:
+    __slots__ = ("_pool", "bearer", "body", "connection", "consumer", "headers", "over", "path", "paused")
+
+    def __init__(
+        self,
+        pool: "ConnectionPool",
+        path: str,
+        body: bytes,
+        consumer: EngineConsumer,
+        bearer: str | None = None,
+    ) -> None:
         self._pool = pool
         self.path = path
         self.body = body
         self.consumer = consumer
+        self.bearer = bearer
+        self.headers = _NO_HEADERS
         self.connection: _Connection | None = None
         self.over = False
         self.paused = False
@@ -182,9 +211,15 @@ class _Connection(asyncio.Protocol):
         framed = b"content-length" in headers or b"transfer-encoding" in headers
         self._body_ends_with_connection = not framed and _FRAMING.isdisjoint(map(bytes.lower, headers))
         status = self._parser.get_status_code()
-        if self.call is not None and status >= 200:  # below, it is not the answer yet
+        call = self.call
+        if call is not None and status >= 200:  # below, it is not the answer yet
             self.answered = True
-            self.call.consumer.engine_started(status)
+            if status != 200:
+                call.headers = {name.lower(): value for name, value in headers.items()}
+            watcher = self._pool.watcher
+            if watcher is not None and (status != 200 or watcher.doubtful):
+                watcher.answered(call.path, status)
+            call.consumer.engine_started(status)
 
     def _deliver(self, bodies: list[bytes]) -> None:
         data = bodies.pop() if len(bodies) == 1 else b"".join(bodies)
@@ -228,7 +263,7 @@ class _Connection(asyncio.Protocol):
         self._head_bytes = 0
         call.connection = self
         body = call.body
-        self.transport.write(self._pool.request_head(call.path, len(body)) + body)
+        self.transport.write(self._pool.request_head(call.path, len(body), call.bearer) + body)
         if call.paused:
             self.transport.pause_reading()
 
@@ -244,13 +279,17 @@ class ConnectionPool:
         self._keep_alive = keep_alive
         self._idle: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
-        self._heads: dict[str, bytes] = {}
+        self._heads: dict[str | tuple[str, str], bytes] = {}
+        self.watcher: Watcher | None = None
         self._tls = ssl.create_default_context() if endpoint.tls else None
         self._closed = False
 
-    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EngineCall:
-        """Send `body` (JSON) to `path` below the endpoint's own (`/../x` is beside it); the answer goes to `consumer`."""
-        call = EngineCall(self, path, body, consumer)
+    def post(self, path: str, body: bytes, consumer: EngineConsumer, bearer: str | None = None) -> EngineCall:
+        """Send `body` (JSON) to `path` below the endpoint's own (`/../x` is beside it); the answer goes to `consumer`.
+
+        `bearer` is the credential to show, if it is not the endpoint's own.
+        """
+        call = EngineCall(self, path, body, consumer, bearer)
         idle, clock = self._idle, self._now_s
         while idle:
             connection = idle.pop()
@@ -278,11 +317,12 @@ class ConnectionPool:
                     lambda: _Connection(self), endpoint.host, endpoint.port, ssl=self._tls
                 )
         except Exception as error:  # noqa: BLE001  the edge of a task: whatever it is, the consumer waits for a word
+            reason = f"cannot connect to {endpoint.host}:{endpoint.port}: {str(error) or 'timeout'}"
+            if self.watcher is not None:
+                self.watcher.unreachable(reason)
             if not call.over:
                 call.over = True
-                call.consumer.engine_failed(
-                    f"cannot connect to {endpoint.host}:{endpoint.port}: {str(error) or 'timeout'}"
-                )
+                call.consumer.engine_failed(reason)
             return
         if call.over or self._closed:
             connection.transport.abort()
@@ -291,6 +331,13 @@ class ConnectionPool:
                 call.consumer.engine_failed("the connections were closed")
             return
         connection.send(call)
+
+    def set_keep_alive(self, keep_alive: bool) -> None:
+        """Whether connections may be reused, once it is known what answers."""
+        if keep_alive != self._keep_alive:
+            self._keep_alive = keep_alive
+            self._heads.clear()
+            self._close_idle()
 
     def keep(self, connection: _Connection) -> bool:
         """Take a connection back for the next call, if it may be reused."""
@@ -311,9 +358,10 @@ class ConnectionPool:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def request_head(self, path: str, length: int) -> bytes:
-        """The request head; only the length differs from call to call."""
-        head = self._heads.get(path)
+    def request_head(self, path: str, length: int, bearer: str | None = None) -> bytes:
+        """The request head; only the length differs from call to call, and seldom the credential."""
+        key = path if bearer is None else (path, bearer)
+        head = self._heads.get(key)
         if head is None:
             endpoint = self._endpoint
             host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
@@ -324,11 +372,14 @@ class ConnectionPool:
                 "Content-Type: application/json",
                 "Accept: application/json, text/event-stream",
             ]
-            if endpoint.api_key:
-                lines.append(f"Authorization: Bearer {endpoint.api_key}")
+            credential = endpoint.api_key if bearer is None else bearer
+            if credential:
+                lines.append(f"Authorization: Bearer {credential}")
             if not self._keep_alive:
                 lines.append("Connection: close")
-            head = self._heads[path] = "\r\n".join([*lines, "Content-Length: "]).encode()
+            if len(self._heads) >= _MAX_REQUEST_HEADS:
+                self._heads.clear()
+            head = self._heads[key] = "\r\n".join([*lines, "Content-Length: "]).encode()
         return b"%b%d\r\n\r\n" % (head, length)
 
     def close(self) -> None:

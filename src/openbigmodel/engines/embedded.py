@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.llamacpp import Supervisor
-from openbigmodel.engines.translate import Profile
+from openbigmodel.engines.profiles import Profile
 from openbigmodel.engines.weights import WeightsError
 
 # Between attempts to download; doubles up to the last.
@@ -23,7 +23,7 @@ class EmbeddedCall:
 
     __slots__ = tuple(
         """
-        _body _call _consumer _endpoint _engine _heard _path _paused _retried cancelled has_slot
+        _body _call _consumer _endpoint _engine _heard _path _paused _retried cancelled has_slot headers
         """.split()
     )
 
@@ -39,6 +39,7 @@ class EmbeddedCall:
         self._retried = False
         self.cancelled = False
         self.has_slot = False
+        self.headers: Mapping[bytes, bytes] = {}
 
     def worker_known(self, outcome: Endpoint | EngineUnavailable) -> None:
         """There is a worker, or there will be none."""
@@ -55,6 +56,8 @@ class EmbeddedCall:
     def engine_started(self, status: int) -> None:
         """Pass on."""
         self._heard = True
+        if status != 200 and self._call is not None:
+            self.headers = self._call.headers
         self._consumer.engine_started(status)
 
     def engine_data(self, data: bytes) -> None:

@@ -9,10 +9,13 @@ import msgspec
 
 from openbigmodel.catalog import Catalog, Model
 from openbigmodel.engines.embedded import EmbeddedEngine
+from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
-from openbigmodel.engines.registry import Engine, Registry, Route
+from openbigmodel.engines.probing import Prober
+from openbigmodel.engines.profiles import GLM, LLAMA_SERVER, OPENAI, PROFILES, Profile
+from openbigmodel.engines.registry import Engine, Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine, endpoint_of
-from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, VLLM, Profile
+from openbigmodel.engines.signer import Signer
 from openbigmodel.engines.weights import Hubs, HuggingFace, ModelScope, Progress, resolve_weights
 from openbigmodel.schemas.chat import ReasoningEffort
 from openbigmodel.settings import (
@@ -33,7 +36,7 @@ _DEMO_MAX_OUTPUT_TOKENS = 512
 
 # Of an embedded model when the settings name no bound.
 _MAX_OUTPUT_TOKENS = 4096
-_PROFILES = {profile.name: profile for profile in (OPENAI, LLAMA_SERVER, VLLM)}
+_PAAS, _CODING = "/api/paas/", "/api/coding/paas/"
 _ALL_EFFORTS = {effort: effort for effort in get_args(ReasoningEffort)}
 
 
@@ -65,10 +68,14 @@ def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, cat
         if isinstance(entry, LlamaCppEngineSettings):
             engines[entry.name] = _embedded(entry, settings.downloads, models_dir, reporter)
         else:
-            engines[entry.name] = _remote(entry)
-    return Registry(
-        engines.values(), {model.id: _route(model, settings, engines, catalog) for model in settings.models}
-    )
+            engines[entry.name] = _remote(entry, reporter)
+    routes = {model.id: _route(model, settings, engines, catalog) for model in settings.models}
+    bounds = {
+        entry.name: entry.max_in_flight
+        for entry in settings.engines
+        if not isinstance(entry, LlamaCppEngineSettings) and entry.max_in_flight is not None
+    }
+    return Registry(engines.values(), routes, bounds)
 
 
 def _try_out(catalog: Catalog, reporter: Reporter, settings: Settings) -> Registry:
@@ -92,7 +99,7 @@ def _try_out(catalog: Catalog, reporter: Reporter, settings: Settings) -> Regist
     demo = msgspec.structs.replace(_model(DEMO_MODEL_ID, catalog), listed=True)
     others = [model for model in catalog if model.kind == "chat" and model.id != DEMO_MODEL_ID]
     models = [demo, *(_limited(model, settings) for model in others)]
-    return Registry([engine], {model.id: Route(model, engine, DEMO_MODEL_ID) for model in models})
+    return Registry([engine], {model.id: Route(model, (Target(engine, DEMO_MODEL_ID),)) for model in models})
 
 
 def _embedded(
@@ -120,22 +127,68 @@ def _embedded(
         )
         return Supervisor(entry.name, spec, on_state=report)
 
-    return EmbeddedEngine(entry.name, _with_output_limit(LLAMA_SERVER, entry), prepare, report)
+    return EmbeddedEngine(entry.name, _fitted(LLAMA_SERVER, entry=entry), prepare, report)
 
 
-def _remote(entry: OpenAIEngineSettings | GlmEngineSettings) -> Engine:
+def _remote(entry: OpenAIEngineSettings | GlmEngineSettings, reporter: Reporter) -> Engine:
+    keys = entry.api_key.reveal()
+    keys = keys if isinstance(keys, tuple) else (keys,)
+    endpoint = _endpoint(entry, entry.base_url, *keys[:1])
+    fit = partial(_fitted, entry=entry)
+    report = partial(reporter.engine_state, entry.name)
+    if isinstance(entry, OpenAIEngineSettings):
+        return RemoteEngine(
+            entry.name,
+            endpoint,
+            PROFILES.get(entry.profile, OPENAI),
+            prober=Prober(endpoint, identify=entry.profile == "auto"),
+            report=report,
+            fit=fit,
+            max_in_flight=entry.max_in_flight,
+        )
+    plan = _coding_base(entry)
+    signer = Signer() if entry.auth == "jwt" else None
+    return RemoteEngine(
+        entry.name,
+        endpoint,
+        GLM,
+        prober=Prober(
+            endpoint, identify=False, keys=keys if plan else (), bearer=signer.bearer if signer else str
+        ),
+        report=report,
+        fit=fit,
+        keys=keys,
+        plan_endpoint=_endpoint(entry, plan) if plan else None,
+        signer=signer,
+        max_in_flight=entry.max_in_flight,
+    )
+
+
+def _endpoint(entry: OpenAIEngineSettings | GlmEngineSettings, base_url: str, key: str = "") -> Endpoint:
     try:
-        endpoint = endpoint_of(entry.base_url, entry.api_key.reveal())
+        return endpoint_of(base_url, key)
     except ValueError as error:
         raise EngineConfigError(f"engine {entry.name}: {error}") from error
-    profile = _PROFILES[entry.profile] if isinstance(entry, OpenAIEngineSettings) else GLM
-    return RemoteEngine(entry.name, endpoint, _with_output_limit(profile, entry))
 
 
-def _with_output_limit(profile: Profile, entry: EngineSettings) -> Profile:
-    return (
-        msgspec.structs.replace(profile, max_output_tokens=entry.max_output) if entry.max_output else profile
-    )
+def _coding_base(entry: GlmEngineSettings) -> str:
+    """Where keys of a Coding Plan go; empty if there is no such base beside the other one."""
+    if entry.coding_base_url or _PAAS not in entry.base_url:
+        return entry.coding_base_url
+    return entry.base_url.replace(_PAAS, _CODING)
+
+
+def _fitted(profile: Profile, *, entry: EngineSettings) -> Profile:
+    """A profile with what the settings say of this one engine."""
+    if entry.max_output:
+        profile = msgspec.structs.replace(profile, max_output_tokens=entry.max_output)
+    if not isinstance(entry, LlamaCppEngineSettings):
+        profile = msgspec.structs.replace(
+            profile, first_token_s=entry.first_token_s, between_tokens_s=entry.between_tokens_s
+        )
+    if isinstance(entry, OpenAIEngineSettings) and entry.parse:
+        profile = msgspec.structs.replace(profile, parse=entry.parse)
+    return profile
 
 
 def _model(model_id: str, catalog: Catalog) -> Model:
@@ -156,9 +209,6 @@ def _limited(model: Model, settings: Settings) -> Model:
 
 
 def _route(entry: ModelSettings, settings: Settings, engines: dict[str, Engine], catalog: Catalog) -> Route:
-    engine = engines.get(entry.engine)
-    if engine is None:
-        raise EngineConfigError(f"model {entry.id}: there is no engine named {entry.engine}")
     # What an operator has configured is on the list, whatever bigmodel.cn does.
     model = msgspec.structs.replace(_limited(_model(entry.id, catalog), settings), listed=True)
     if entry.limits is not None:
@@ -169,6 +219,27 @@ def _route(entry: ModelSettings, settings: Settings, engines: dict[str, Engine],
             max_tokens=entry.max_tokens,
             default_max_tokens=min(model.default_max_tokens, entry.max_tokens),
         )
-    configured = next(each for each in settings.engines if each.name == engine.name)
+    if entry.inputs:
+        model = msgspec.structs.replace(model, inputs=entry.inputs)
+    weights = entry.weights or (1,) * len(entry.engine_names)
+    targets = [
+        _target(entry, name, target, weight, settings, engines)
+        for name, target, weight in zip(entry.engine_names, entry.targets, weights, strict=True)
+    ]
+    return Route(model, tuple(targets), entry.balance)
+
+
+def _target(
+    entry: ModelSettings,
+    name: str,
+    target: str | None,
+    weight: int,
+    settings: Settings,
+    engines: dict[str, Engine],
+) -> Target:
+    engine = engines.get(name)
+    if engine is None:
+        raise EngineConfigError(f"model {entry.id}: there is no engine named {name}")
+    configured = next(each for each in settings.engines if each.name == name)
     asked_for = configured.model if isinstance(configured, OpenAIEngineSettings) else None
-    return Route(model, engine, entry.target or asked_for or entry.id)
+    return Target(engine, target or asked_for or entry.id, weight)

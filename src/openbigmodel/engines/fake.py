@@ -31,6 +31,7 @@ from openbigmodel.engines.fake_script import (
     Sleep,
     Stall,
     Step,
+    json_answer,
     script_of,
 )
 
@@ -57,6 +58,9 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        # asyncio does so only for sockets that name their protocol, and then each small step waits for the last one's
+        # acknowledgement.
+        self.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._writable.set()
         self._engine.clients[self] = asyncio.get_running_loop().create_task(self._serve())
 
@@ -78,7 +82,8 @@ class _Client(asyncio.Protocol):
     async def _serve(self) -> None:
         try:
             while (request := await self._read()) is not None:
-                self._engine.requests.append(request)
+                # Probes come unasked for and at any time: they take no script from a request, and no place.
+                (self._engine.probes if request.method == "GET" else self._engine.requests).append(request)
                 playing = asyncio.ensure_future(self._play(request))
                 gone = asyncio.ensure_future(self._gone.wait())
                 await asyncio.wait((playing, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -111,6 +116,8 @@ class _Client(asyncio.Protocol):
 
     async def _play(self, request: FakeRequest) -> None:
         for step in self._engine.script_for(request):
+            if self.transport.is_closing():
+                await _for_ever()  # the client is gone, as will be told in a moment
             await self._step(step, request)
             # Not at once on to the next: a script without pauses must leave the loop to others.
             await asyncio.sleep(0)
@@ -166,6 +173,10 @@ class FakeEngine:
         self.clients: dict[_Client, asyncio.Task[None]] = {}
         self.accepted = 0
         """Connections, ever."""
+        self.probes: list[FakeRequest] = []
+        """Requests with GET."""
+        self.pages: dict[str, tuple[int, Any]] = {}
+        """What GET answers besides the list of models: status and JSON by path."""
         self._send_buffer_bytes = send_buffer_bytes
         self._scripts: deque[Script | list[Step]] = deque()
         self._server: asyncio.Server | None = None
@@ -176,6 +187,12 @@ class FakeEngine:
 
     def script_for(self, request: FakeRequest) -> Iterable[Step]:
         """What to do with a request."""
+        if request.method == "GET":
+            return (
+                json_answer(*self.pages[request.target])
+                if request.target in self.pages
+                else script_of(request)
+            )
         script = self._scripts.popleft() if self._scripts else script_of
         return script(request) if callable(script) else script
 

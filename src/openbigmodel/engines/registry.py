@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from openbigmodel.catalog import Model
 from openbigmodel.engines.connection import EngineConsumer
-from openbigmodel.engines.translate import Profile
+from openbigmodel.engines.profiles import Profile
 
 
 class Call(Protocol):
-    """A request to an engine under way."""
+    """A request to an engine under way. `headers` are those of a response whose status is not 200."""
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """By their names in small letters."""
 
     def pause(self) -> None:
         """Produce no more for now."""
@@ -48,19 +52,48 @@ class Engine(Protocol):
         """
 
 
+Balance = Literal["failover", "least-load", "prefix", "weighted"]
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """An engine that answers for a model, which it knows as `name`; of more requests the more its `weight`."""
+
+    engine: Engine
+    name: str
+    weight: int = 1
+
+
 class Route(msgspec.Struct, frozen=True, gc=False):
-    """A model id, what is known of the model, and who answers for it under which name."""
+    """A model id, what is known of the model, and who answers for it: `targets` in the order of the configuration.
+
+    `balance` says which of them is asked first: `failover` the first that works.
+    """
 
     model: Model
-    engine: Engine
-    target: str
+    targets: tuple[Target, ...]
+    balance: Balance = "failover"
+
+    @property
+    def relays(self) -> bool:
+        """Whether only platforms answer that speak GLM themselves."""
+        for target in self.targets:  # noqa: SIM110  half the price of `all`, for each request
+            if not target.engine.profile.speaks_glm:
+                return False
+        return True
 
 
 class Registry:
     """All engines and the routes to them; ids are found whatever their letter case (api.md §3.1)."""
 
-    def __init__(self, engines: Iterable[Engine], routes: Mapping[str, Route]) -> None:
+    def __init__(
+        self,
+        engines: Iterable[Engine],
+        routes: Mapping[str, Route],
+        max_in_flight: Mapping[str, int] | None = None,
+    ) -> None:
         self.engines = tuple(engines)
+        # Requests that an engine works on at once, by its name, where somebody has said.
+        self.max_in_flight = max_in_flight or {}
         self._routes = {model_id.lower(): route for model_id, route in routes.items()}
         # Callers write an id the same way each time; lower() on the way of every request is not free.
         self._exact = dict(routes)
@@ -68,6 +101,10 @@ class Registry:
     def route(self, model_id: str) -> Route | None:
         """The route of a model id, None when nobody serves it."""
         return self._exact.get(model_id) or self._routes.get(model_id.lower())
+
+    def routes(self) -> Iterable[Route]:
+        """Every route once."""
+        return self._routes.values()
 
     def models(self) -> list[Model]:
         """Every model that is served, in the order of the configuration."""

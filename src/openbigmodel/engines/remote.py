@@ -1,36 +1,177 @@
-"""An engine that runs elsewhere and is spoken to as OpenAI's API: vLLM, SGLang, llama-server, Ollama …"""
+"""An engine that runs elsewhere: one of OpenAI's protocol (vLLM, SGLang, llama-server, Ollama …), or another GLM platform.
 
+    starting → ready ⇄ unreachable     nobody could connect
+                  ⇅
+               refused                 it does not take our credential, path or model
+
+Rule: requests are sent in every state, since only they show for certain that an engine answers again. Whoever chooses
+among engines may prefer those that are ready. Probes run beside requests, and only while there is a doubt.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
+
+import msgspec
 
 from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import Endpoint
-from openbigmodel.engines.translate import Profile
+from openbigmodel.engines.probing import Found, Prober
+from openbigmodel.engines.profiles import PROFILES, Profile
+from openbigmodel.engines.signer import Signer
+
+CHAT_PATH = "/chat/completions"
+_FIRST_PAUSE_S = 1.0
+_LAST_PAUSE_S = 30.0
+# So that a cluster that comes back is not asked by all at once.
+_JITTER = 0.5
+# A request was refused though probes are answered well: after this time the next one may show that it was mended.
+_REFUSED_S = 60.0
+_REFUSALS = frozenset((401, 402, 403, 404))
 
 
 class RemoteEngine:
-    """Sends calls to one endpoint. It is never started or stopped from here, so it is always `ready`."""
+    """Sends calls to one endpoint. Without a `prober` nothing is known of its health, and it counts as `ready`.
 
-    def __init__(self, name: str, endpoint: Endpoint, profile: Profile) -> None:
+    `fit` makes the settings' own limits part of a profile that was found out; `keys` are credentials of which each
+    call names one, and `plan_endpoint` is where those go that belong to a Coding Plan. With a `signer` a JWT
+    made with the key is shown. `max_in_flight` is for whoever chooses among engines; None for no limit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        profile: Profile,
+        *,
+        prober: Prober | None = None,
+        report: Callable[[str, str], None] = lambda *_: None,
+        fit: Callable[[Profile], Profile] = lambda profile: profile,
+        keys: Sequence[str] = (),
+        plan_endpoint: Endpoint | None = None,
+        signer: Signer | None = None,
+        max_in_flight: int | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+        first_pause_s: float = _FIRST_PAUSE_S,
+    ) -> None:
         self.name = name
-        self.kind = "openai"
-        self.profile = profile
-        self._pool = ConnectionPool(endpoint, keep_alive=profile.keep_alive)
+        self.kind = "glm" if profile.speaks_glm else "openai"
+        self.profile = fit(profile)
+        self.keys = tuple(keys)
+        self.max_in_flight = max_in_flight
+        self._fit = fit
+        self._prober = prober
+        self._report = report
+        self._monotonic_s = monotonic_s
+        self._chance = chance
+        self._first_pause_s = first_pause_s
+        self._signer = signer
+        # Nearly always there is one credential, which the pool knows.
+        self._one_credential = signer is None and plan_endpoint is None
+        self._state = "ready" if prober is None else "starting"
+        self._refused_until_s = 0.0
+        self._watching: asyncio.Task[None] | None = None
+        self._plan_keys: frozenset[str] = frozenset()
+        self._pool = self._new_pool(endpoint)
+        self._plan_pool = None if plan_endpoint is None else self._new_pool(plan_endpoint)
+
+    def _new_pool(self, endpoint: Endpoint) -> ConnectionPool:
+        pool = ConnectionPool(endpoint, keep_alive=self.profile.keep_alive)
+        if self._prober is not None:
+            pool.watcher = self
+        return pool
 
     @property
     def state(self) -> str:
-        """For operators."""
-        return "ready"
+        """For operators, and for whoever chooses among engines."""
+        return self._state
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a good answer would be news."""
+        return self._state != "ready"
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """Look at it once; if it is not well, go on in the background."""
+        if self._prober is not None:
+            await self._look(self._prober)
+            if self.doubtful:
+                self._keep_looking()
 
     async def stop(self) -> None:
         """Close idle connections."""
+        if self._watching is not None:
+            self._watching.cancel()
         self._pool.close()
+        if self._plan_pool is not None:
+            self._plan_pool.close()
 
-    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EngineCall:
-        """Send `body` to `path` below the base URL."""
-        return self._pool.post(path, body, consumer)
+    def post(self, path: str, body: bytes, consumer: EngineConsumer, key: str | None = None) -> EngineCall:
+        """Send `body` to `path` below the base URL, with one of `keys` or the endpoint's own credential."""
+        if key is None and self._one_credential:
+            return self._pool.post(path, body, consumer)
+        key = key or (self.keys[0] if self.keys else "")
+        pool = self._plan_pool if key in self._plan_keys and self._plan_pool is not None else self._pool
+        return pool.post(path, body, consumer, key if self._signer is None else self._signer.bearer(key))
+
+    # health: what connections see, and what probes see
+
+    def answered(self, path: str, status: int) -> None:
+        """See Watcher."""
+        if path != CHAT_PATH:
+            return
+        if status in _REFUSALS:
+            clock = self._monotonic_s
+            self._refused_until_s = clock() + _REFUSED_S
+            self._become("refused", f"POST {path} answers {status}: are api_key, base_url and target right?")
+            self._keep_looking()
+        elif status == 200 or (self._state == "unreachable" and status < 500):
+            self._become("ready", "")
+
+    def unreachable(self, reason: str) -> None:
+        """See Watcher."""
+        self._become("unreachable", reason)
+        self._keep_looking()
+
+    def _become(self, state: str, reason: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._report(state, reason)
+
+    def _keep_looking(self) -> None:
+        if self._prober is not None and (self._watching is None or self._watching.done()):
+            self._watching = asyncio.get_running_loop().create_task(self._watch(self._prober))
+
+    async def _watch(self, prober: Prober) -> None:
+        """Look until all is well, at least once: what comes back may be another engine."""
+        pause_s = self._first_pause_s
+        while True:
+            await asyncio.sleep(pause_s * (1 + _JITTER * self._chance()))
+            await self._look(prober)
+            if not self.doubtful:
+                return
+            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+    async def _look(self, prober: Prober) -> None:
+        found = await prober.look()
+        clock = self._monotonic_s
+        if found.state != "ready":
+            self._become(found.state, found.reason)
+            return
+        self._learn(found)
+        if self._state != "refused" or clock() >= self._refused_until_s:
+            profile = f"profile {self.profile.name}" if found.profile else ""
+            self._become("ready", "; ".join(filter(None, (profile, found.reason))))
+
+    def _learn(self, found: Found) -> None:
+        self._plan_keys = found.plan_keys
+        if found.profile or found.context_tokens != self.profile.context_tokens:
+            known = PROFILES[found.profile] if found.profile else self.profile
+            self.profile = self._fit(msgspec.structs.replace(known, context_tokens=found.context_tokens))
+            self._pool.set_keep_alive(self.profile.keep_alive)
 
 
 def endpoint_of(base_url: str, api_key: str) -> Endpoint:

@@ -97,15 +97,18 @@ class Admissions:
         """Take everything. `plan`: a Coding Plan pays. Raises ApiError, and then has taken nothing."""
         place: Place | None
         hold: Hold | PlanHold
+        payer = Payer(principal.account_id, exempt=principal.exempt, plan=plan)
         if principal.exempt:
             place, hold = self.limits.enter(principal.account_id, model.id), NO_HOLD
         else:
             limits = None
             if model.limits:
                 limits = model.limits.get(principal.tier) or model.limits.get("*")
-            place = self.limits.enter(principal.account_id, model.id, limits, prompt_bound + completion_bound)
+            # Nobody has named a length: for its hold that is what the answer may be, but hardly any is.
+            unnamed = completion_bound if completion_bound == model.default_max_tokens else 0
+            tokens = prompt_bound + completion_bound - unnamed
+            place = self.limits.enter(principal.account_id, model.id, limits, tokens, unnamed)
             try:
-                payer = Payer(principal.account_id, exempt=False, plan=plan)
                 hold = self.cashier.hold(payer, model.id, prompt_bound, completion_bound)
             except BaseException:
                 self.limits.take_back(place)
@@ -116,7 +119,7 @@ class Admissions:
         if not hold.open:
             # Where nothing is at stake an engine is believed whatever it says.
             prompt_bound = completion_bound = UNBOUNDED
-        return Admission(self, claim, place, hold, prompt_bound, completion_bound, most)
+        return Admission(self, claim, place, hold, prompt_bound, completion_bound, most, payer, model.id)
 
 
 class Admission(msgspec.Struct, gc=False):
@@ -132,7 +135,33 @@ class Admission(msgspec.Struct, gc=False):
     prompt_bound: int
     completion_bound: int
     _most: int
+    _payer: Payer
+    _model_id: str
     _phase: int = _TAKEN
+
+    @property
+    def account_id(self) -> str:
+        """Whose request it is."""
+        return self._payer.account_id
+
+    def hold_more(self, prompt_tokens: int) -> None:
+        """The prompt has so many tokens more than its text told: hold for those as well.
+
+        Raises ApiError 1113, or a plan's, when that is not there; what was held before is then held still.
+        """
+        assert self._phase == _TAKEN, "the request is over"
+        self._most += prompt_tokens
+        if not self._hold.open or prompt_tokens <= 0:
+            return
+        cashier, payer, model_id = self._desk.cashier, self._payer, self._model_id
+        cashier.void(self._hold)
+        bound = self.prompt_bound + prompt_tokens
+        try:
+            self._hold = cashier.hold(payer, model_id, bound, self.completion_bound)
+        except ApiError:
+            self._hold = cashier.hold(payer, model_id, self.prompt_bound, self.completion_bound)
+            raise
+        self.prompt_bound = bound
 
     def settle(self, line: UsageLine, done: Done, reply: bytes = b"") -> UsageLine:
         """Have the usage charged and written; `reply` is kept for who asks again. Raises what the database raises."""
@@ -147,6 +176,11 @@ class Admission(msgspec.Struct, gc=False):
                 cashier.void(self._hold)
             raise
 
+    def go_on(self, produced_tokens: int) -> None:
+        """An engine has answered so much by now: what is beyond the reservation is taken from the minute's tokens."""
+        if self._place is not None and self._phase == _TAKEN:
+            self._desk.limits.go_on(self._place, min(produced_tokens, self._most))
+
     def leave(self, usage: Usage) -> None:
         """The usage is durable, or never will be: give back the place and the id."""
         assert self._phase == _SETTLED, "left before it was settled, or twice"
@@ -156,7 +190,8 @@ class Admission(msgspec.Struct, gc=False):
             limits.leave(None)
         else:
             # An engine that counts wrongly costs nobody more than one request's share of a minute.
-            limits.leave(place, min(usage.prompt_tokens + usage.completion_tokens, self._most))
+            used = min(usage.prompt_tokens + usage.completion_tokens, self._most)
+            limits.leave(place, used, min(usage.completion_tokens, used))
         if self._claim is not None:
             self._desk.running.remove(self._claim.key)
 

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import msgspec
 
 from openbigmodel.catalog import Model
-from openbigmodel.engines.translate import Generation, Profile
+from openbigmodel.engines.profiles import Profile
+from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
+from openbigmodel.media.parts import check_parts
 from openbigmodel.schemas.chat import ChatRequest, Message, PlainMessage, ToolCall
 
 MAX_MESSAGES = 10_000
@@ -40,7 +42,7 @@ _NO_SWITCH = ("none", "in_content")
 
 
 class Surface(msgspec.Struct, frozen=True):
-    """One of the bases under which chat is served, and how it differs (api.md §3.5, §3.7).
+    """One of the bases under which chat is served, at which path below it, and how it differs (api.md §3.5, §3.7).
 
     `coding`: the Coding Plan base renames models, keeps reasoning by default and lets thinking be switched off
     on models that otherwise always think.
@@ -48,6 +50,7 @@ class Surface(msgspec.Struct, frozen=True):
 
     prefix: str
     coding: bool = False
+    path: str = "/chat/completions"
 
 
 def read_chat_request(body: bytes) -> ChatRequest:
@@ -60,9 +63,10 @@ def read_chat_request(body: bytes) -> ChatRequest:
         raise _no_json(error) from error
 
 
-def read_messages(request: ChatRequest, model: Model) -> list[Message] | None:
+def read_messages(request: ChatRequest, model: Model, *, relayed: bool = False) -> list[Message] | None:
     """Decode and judge the messages; None when they are so plain that an engine can have them as they came.
 
+    `relayed`: another GLM platform answers, and is the one to say which images, videos and files it takes.
     Raises ApiError 1210, 1213 or 1214.
     """
     raw = request.messages
@@ -84,7 +88,9 @@ def read_messages(request: ChatRequest, model: Model) -> list[Message] | None:
         _raise_for_field(str(error), "messages")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _no_json(error) from error
-    _check_messages(messages, model)
+    _check_messages(messages)
+    if not relayed:
+        check_parts(messages, model)
     if _says_nothing(messages[-1]):
         # An engine would take it for the beginning of its own answer.
         messages.pop()
@@ -154,7 +160,7 @@ def check_chat_request(request: ChatRequest, model: Model, surface: Surface) -> 
     )
 
 
-def _check_messages(messages: list[Message], model: Model) -> None:
+def _check_messages(messages: list[Message]) -> None:
     if not messages:
         raise _illegal("messages", "不能为空。", "It must not be empty.")
     if len(messages) > MAX_MESSAGES:
@@ -165,11 +171,8 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         content = message.content
         if role in ("user", "tool"):
             asked = True
-        if content is None:
-            if role not in {"assistant", "tool"}:
-                raise ApiError("1213", field=f"messages[{index}].content")
-        elif not isinstance(content, str):
-            _check_parts(index, message, model)
+        if content is None and role not in {"assistant", "tool"}:
+            raise ApiError("1213", field=f"messages[{index}].content")
         if message.tool_calls:
             for position, call in enumerate(message.tool_calls):
                 _check_tool_call(f"messages[{index}].tool_calls[{position}]", call)
@@ -177,20 +180,6 @@ def _check_messages(messages: list[Message], model: Model) -> None:
         raise _illegal(
             "messages", "至少需要一条role为user的消息。", "At least one message with role user is required."
         )
-
-
-def _check_parts(index: int, message: Message, model: Model) -> None:
-    assert isinstance(message.content, list)
-    for position, part in enumerate(message.content):
-        field = f"messages[{index}].content[{position}]"
-        if part.type != "text":
-            raise ApiError(
-                "1210",
-                detail_zh=f"{field}.type 参数非法，模型{model.id}的取值范围 ['text']",
-                detail_en=f"{field}.type is invalid: model {model.id} takes only ['text']",
-            )
-        if part.text is None:
-            raise ApiError("1213", field=f"{field}.text")
 
 
 def _check_tool_call(field: str, call: ToolCall) -> None:

@@ -35,6 +35,10 @@ class ChunkRun:
         self._alone_max = 2 * len(self._between)
         self.reasoning = reasoning
 
+    def around(self, texts: list[bytes]) -> bytes:
+        """Chunks of the run with these texts, encoded as in JSON."""
+        return b"%b%b%b" % (self._before, self._between.join(texts), self._after)
+
     def only_text(self, data: bytes) -> bytes:
         """The text if `data` is exactly one chunk of the run, as when an engine's pace is a token at a time; else nothing."""
         if not data.startswith(self._before) or not data.endswith(self._after) or len(data) > self._alone_max:

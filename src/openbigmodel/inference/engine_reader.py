@@ -1,6 +1,7 @@
-"""Reads an OpenAI-compatible engine's answer, a stream or one body, and tells a ReplyWriter; bytes in, no I/O.
+"""Reads an OpenAI-compatible engine's answer, a stream or one body, and tells a AnswerWriter; bytes in, no I/O.
 
-It also counts: what the engine's usage says, the last that came, or without any what was seen to be produced.
+It also counts: what the engine's usage says, the last that came, or without any what was seen to be produced, which
+is never more than what was.
 An answer has ended well when the engine gave a finish reason; `[DONE]` without one is a death.
 """
 
@@ -9,13 +10,20 @@ import msgspec
 from openbigmodel.billing.usage import Usage
 from openbigmodel.engines.engine_errors import kind_of_error
 from openbigmodel.inference.chunk_run import ChunkRun, learn_run
-from openbigmodel.inference.reply import ReplyWriter
+from openbigmodel.inference.dialect import AnswerWriter
+from openbigmodel.inference.engine_counts import read_patiently
+from openbigmodel.inference.fewest_tokens import fewest_tokens, fewest_tokens_of_json
 from openbigmodel.schemas.engine import Delta, EngineReply, EngineUsage, Timings
 from openbigmodel.sse import EventParser, EventTooLarge
 
 _DECODE = msgspec.json.Decoder(EngineReply).decode
 _MAX_TOOL_CALLS = 128
-_BYTES_PER_TOKEN = 5
+# An event of so few bytes, on average, brings a token each; only longer ones are worth a look at their words.
+_ONE_TOKEN_BYTES = 8
+# One that is no longer and has no two blanks is most often a long word; a look at each costs 0.1 µs a token.
+_ONE_WORD_BYTES = 24
+# A text with a token for so many characters or fewer needs no look at its words.
+_CHARACTERS_PER_TOKEN_MAX = 10
 # No request uses a thousandth of it; beyond, counts would not fit into the tables and metrics they go to.
 _MAX_TOKENS = 1_000_000_000
 MAX_EVENT_BYTES = 4 * 1024 * 1024
@@ -39,14 +47,6 @@ _FINISH_REASONS = {
 }
 
 
-def estimate_tokens(size_bytes: int) -> int:
-    """Tokens of a text of so many bytes of UTF-8, for a bill that has no count: at least 1, rather few than many.
-
-    GLM's tokenizers make a token of 4.2 to 4.5 bytes of English and of 4.5 to 5 bytes of Chinese.
-    """
-    return max(1, size_bytes // _BYTES_PER_TOKEN)
-
-
 class EngineProtocolError(Exception):
     """The engine answered with something that is no chat completion, or reported an error in mid-answer."""
 
@@ -58,24 +58,28 @@ class EngineReader:
     """
 
     __slots__ = (
-        "_body_bytes",
+        "_call_id",
+        "_call_shift",
         "_calls",
         "_events",
+        "_hidden",
         "_lessons_left",
-        "_reasoning_deltas",
+        "_reasoning_seen",
         "_reasoning_share",
         "_reasoning_tokens_seen",
         "_run",
         "_tail",
         "_timings",
         "_usage",
+        "_weighed",
+        "_whole",
         "_writer",
         "deltas",
         "done",
         "finish_reason",
     )
 
-    def __init__(self, writer: ReplyWriter) -> None:
+    def __init__(self, writer: AnswerWriter) -> None:
         self._writer = writer
         self._events: EventParser | None = None
         self._run: ChunkRun | None = None
@@ -85,10 +89,15 @@ class EngineReader:
         self._timings: Timings | None = None
         self._reasoning_tokens_seen = 0
         self.deltas = 0
-        self._reasoning_deltas = 0
-        self._body_bytes = 0
+        self._reasoning_seen = 0
+        # Tokens beyond one for each event, as the words show that it brought.
+        self._hidden = 0
+        # A whole answer, until its words were looked at.
+        self._whole = False
+        self._weighed: Delta | None = None
         self._reasoning_share = 0.0
         self._calls = 0
+        self._call_id, self._call_shift = "", 0
         self.finish_reason: str | None = None
         self.done = False
 
@@ -99,20 +108,32 @@ class EngineReader:
 
     @property
     def produced_tokens(self) -> int:
-        """The least that was produced: what the engine counted on its way, or a token for each event with something.
-
-        Of a whole body it is the text that says so, in the manner of `estimate_tokens`, if the engine did not.
-        """
+        """The least that was produced: what the engine counted on its way, or else `seen_tokens`."""
         if self._timings is not None:
             return self._timings.predicted_n
-        if self._body_bytes and self.estimated:
-            return estimate_tokens(self._body_bytes)
-        return self.deltas
+        return self.seen_tokens()
+
+    def seen_tokens(self, said: int = 0) -> int:
+        """The least that was produced by what it brought: a token for each event, and for each word.
+
+        `said` is what the engine counted: where a whole answer can have been that, its words are not looked at.
+        """
+        message, self._weighed = self._weighed, None
+        if message is not None:
+            texts, calls = _texts_of(message)
+            if said * _CHARACTERS_PER_TOKEN_MAX < sum(map(len, texts)) + sum(map(len, calls)):
+                words = sum(fewest_tokens(f" {text}") for text in texts)
+                words += sum(map(fewest_tokens_of_json, calls))
+                self._hidden = max(0, words - self.deltas)
+            else:
+                self._weighed = message
+        return self.deltas + self._hidden
 
     @property
     def measured(self) -> bool:
         """Whether the engine has told its own count of the answer."""
-        return self._usage is not None and self._usage.completion_tokens is not None
+        said = None if self._usage is None else self._usage.completion_tokens
+        return said is not None and said >= 0
 
     @property
     def counts_itself(self) -> bool:
@@ -121,14 +142,14 @@ class EngineReader:
 
     @property
     def estimated(self) -> bool:
-        """Whether `produced_tokens` goes by the size of a text."""
-        return self._body_bytes > 0 and not self.counts_itself
+        """Whether `produced_tokens` goes by the words of a text."""
+        return not self.counts_itself and (self.seen_tokens() > self.deltas or self._whole)
 
     @property
     def knows_prompt(self) -> bool:
         """Whether the engine has said how long the prompt is."""
         usage = self._usage
-        return self._timings is not None or (usage is not None and bool(usage.prompt_tokens))
+        return self._timings is not None or (usage is not None and (usage.prompt_tokens or 0) > 0)
 
     def feed_stream(self, data: bytes) -> None:
         """Bytes of an event stream. Raises EngineProtocolError."""
@@ -161,8 +182,12 @@ class EngineReader:
     def _texts(self, texts: list[bytes], *, reasoning: bool) -> None:
         """Chunks of which only the texts differ."""
         self.deltas += len(texts)
+        hidden = 0
+        if len(texts[0]) > _ONE_TOKEN_BYTES or len(texts) > 1:
+            hidden = _hidden_in(texts)
+            self._hidden += hidden
         if reasoning:
-            self._reasoning_deltas += len(texts)
+            self._reasoning_seen += len(texts) + hidden
             self._writer.reasoning_run(texts)
         else:
             self._writer.content_run(texts)
@@ -198,28 +223,32 @@ class EngineReader:
     def feed_body(self, body: bytes) -> None:
         """A complete answer. Raises EngineProtocolError."""
         message = self._reply(body)
-        self.done = True
-        if message is not None and (self._usage is None or message.reasoning_content or message.reasoning):
-            self._weigh(message)
-
-    def _weigh(self, message: Delta) -> None:
-        """How large a whole answer is, and how much of it is reasoning, for what the engine does not count."""
-        reasoning = message.reasoning_content or message.reasoning or ""
-        calls = [call.function.arguments or "" for call in message.tool_calls or () if call.function]
-        said = reasoning, message.content or "", *calls
-        self._body_bytes = sum(len(text.encode()) for text in said)
+        self.done = self._whole = True
+        if message is None:
+            return
+        # Its words are only looked at if they are needed.
+        self._hidden, self._weighed = 0, message
+        reasoning = message.reasoning_content or message.reasoning
         if reasoning:
-            self._reasoning_share = len(reasoning) / sum(map(len, said))
+            texts, calls = _texts_of(message)
+            self._reasoning_share = len(reasoning) / (sum(map(len, texts)) + sum(map(len, calls)))
 
     def _reply(self, data: bytes) -> Delta | None:
         """Read a chunk or a complete reply; returns what it says."""
         try:
-            reply = _DECODE(data)
-        except (msgspec.MsgspecError, RecursionError) as error:
+            try:
+                reply = _DECODE(data)
+            except msgspec.ValidationError:
+                reply = read_patiently(data)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise EngineProtocolError(f"not a chat completion: {error}") from error
+        return self._read(reply, data)
+
+    def _read(self, reply: EngineReply, data: bytes) -> Delta | None:
         if reply.error is not None:
             raise EngineProtocolError(f"error in mid-answer ({kind_of_error(reply.error)})")
-        if reply.usage is not None:
+        # One that says less than an earlier one takes nothing back.
+        if reply.usage is not None and (reply.usage.completion_tokens is not None or not self.measured):
             self._usage = reply.usage
         if reply.timings is not None:
             self._timings = reply.timings
@@ -250,22 +279,42 @@ class EngineReader:
         if reasoning or delta.content or delta.tool_calls:
             # Once, whatever it brings: one token can end the reasoning and begin the answer.
             self.deltas += 1
+            if not self.counts_itself:
+                self._look_at_words(delta)
         if reasoning:
-            self._reasoning_deltas += 1
+            self._reasoning_seen += 1
             if self._timings is not None:
                 self._reasoning_tokens_seen = self._timings.predicted_n
             self._writer.reasoning(reasoning)
         if delta.content:
-            self._writer.content(delta.content)
+            self._content(delta.content)
         if delta.tool_calls:
             self._tool_calls(delta)
+
+    def _content(self, text: str) -> None:
+        self._writer.content(text)
+
+    def _look_at_words(self, delta: Delta) -> None:
+        """Whether this event must have been more tokens than one."""
+        texts, calls = _texts_of(delta)
+        hidden = sum(map(fewest_tokens, texts)) + sum(map(fewest_tokens_of_json, calls)) - 1
+        if hidden > 0:
+            self._hidden += hidden
+            if not delta.content and not calls:
+                self._reasoning_seen += hidden
 
     def _tool_calls(self, delta: Delta) -> None:
         assert delta.tool_calls is not None
         for position, call in enumerate(delta.tool_calls):
-            index = position if call.index is None else call.index
+            index = position if call.index is None else call.index + self._call_shift
             if call.function is None:
                 continue
+            if call.id and call.function.name and index == self._calls - 1 and call.id != self._call_id:
+                # Ollama gives each call of an answer the index 0, and an id of its own.
+                self._call_shift += 1
+                index += 1
+            if call.id:
+                self._call_id = call.id
             # An index out of step would have the writer invent calls that nobody made.
             if not 0 <= index <= self._calls or index >= _MAX_TOOL_CALLS:
                 raise EngineProtocolError(f"tool call with index {index} after {self._calls} calls")
@@ -280,23 +329,22 @@ class EngineReader:
 
     def usage(self) -> Usage:
         """The engine's final counts, or the best that is known so far."""
-        final, timings, measured = self._usage, self._timings, False
-        if final is not None and final.completion_tokens is not None:
-            completion, prompt, measured = final.completion_tokens, final.prompt_tokens or 0, True
-            details = final.prompt_tokens_details
-            cached = 0 if details is None else details.cached_tokens or 0
-        elif timings is not None:
-            completion, cached = timings.predicted_n, timings.cache_n
-            prompt = timings.prompt_n + cached
+        final, timings, measured = self._usage, self._timings, self.measured
+        if measured:
+            assert final is not None
+            assert final.completion_tokens is not None
+            completion = final.completion_tokens
         else:
-            completion, prompt, cached = self.produced_tokens, 0, 0
+            completion = self.produced_tokens
+        prompt = cached = 0
+        if final is not None and final.prompt_tokens is not None and final.prompt_tokens > 0:
+            details = final.prompt_tokens_details
+            prompt, cached = final.prompt_tokens, (details.cached_tokens or 0) if details else 0
+        elif timings is not None:
+            cached = timings.cache_n
+            prompt = timings.prompt_n + cached
         reasoning = 0
-        if (
-            self._reasoning_deltas
-            or final is None
-            or final.completion_tokens_details
-            or final.reasoning_tokens
-        ):
+        if self._reasoning_seen or final is None or final.completion_tokens_details or final.reasoning_tokens:
             reasoning = self._reasoning_tokens(final, completion)
         if 0 <= cached <= prompt <= _MAX_TOKENS and 0 <= reasoning <= completion <= _MAX_TOKENS:
             return Usage(prompt, cached, completion, reasoning, measured)
@@ -313,10 +361,33 @@ class EngineReader:
             said = final.reasoning_tokens if said is None else said
             if said is not None:
                 return said
-        if not self._reasoning_deltas:
+        if not self._reasoning_seen:
             return 0
         if self._reasoning_tokens_seen:
             return self._reasoning_tokens_seen
         if self._reasoning_share:
             return round(completion * self._reasoning_share)
-        return self._reasoning_deltas
+        return self._reasoning_seen
+
+
+def _hidden_in(texts: list[bytes]) -> int:
+    """How many tokens more than chunks these texts must have been."""
+    size_bytes = sum(map(len, texts)) if len(texts) > 1 else len(texts[0])
+    if size_bytes <= _ONE_TOKEN_BYTES * len(texts):
+        return 0
+    if len(texts) == 1 and size_bytes <= _ONE_WORD_BYTES and texts[0].count(b" ") < 2:
+        return 0
+    # What lies between two chunks is inside a word, as far as anybody knows.
+    return max(0, fewest_tokens(_decoded(b"_".join(texts))) - len(texts))
+
+
+def _texts_of(delta: Delta) -> tuple[list[str], list[str]]:
+    """What a message or a piece of one says, and the arguments of the calls that it makes."""
+    texts = [text for text in (delta.reasoning_content or delta.reasoning, delta.content) if text]
+    calls = [call.function.arguments or "" for call in delta.tool_calls or () if call.function]
+    return texts, calls
+
+
+def _decoded(text: bytes) -> str:
+    """The text of what stands in a JSON string, which is known to be a valid one."""
+    return msgspec.json.decode(b'"%b"' % text, type=str) if b"\\" in text else text.decode()

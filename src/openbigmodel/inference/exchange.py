@@ -10,62 +10,39 @@ of the answer; one that was refused used nothing.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
+from openbigmodel.auth.leaked import without_secrets
 from openbigmodel.billing.replies import StoredReply
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.edge import Sink
-from openbigmodel.engines.endpoint import EngineUnavailable
-from openbigmodel.engines.engine_errors import error_of_engine, kind_of_body
-from openbigmodel.engines.registry import Call, Registry, Route
-from openbigmodel.engines.translate import Generation, to_openai
-from openbigmodel.errors import ApiError, error_headers, render_error
-from openbigmodel.ids import IdSource
-from openbigmodel.inference.admission import Admission, Admissions
-from openbigmodel.inference.answer_head import EVENT_STREAM, JSON, REPLAY, engine_line
+from openbigmodel.engines.engine_errors import kind_of_body
+from openbigmodel.engines.outcome import Outcome
+from openbigmodel.engines.registry import Route
+from openbigmodel.errors import ApiError
+from openbigmodel.inference.admission import Admission
+from openbigmodel.inference.asking import Asking
+from openbigmodel.inference.attempt import Attempt, Wish, answer_bound
 from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.chat_request import (
     MAX_REQUEST_ID_CHARACTERS,
     check_chat_request,
-    completion_bound,
     prompt_bound,
-    read_chat_request,
     read_messages,
 )
-from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
-from openbigmodel.inference.finished import Finished, FinishedRequests
+from openbigmodel.inference.engine_reader import EngineProtocolError
+from openbigmodel.inference.finished import Finished
 from openbigmodel.inference.measurement import NOTHING, UNBOUNDED, Measured, measured
+from openbigmodel.inference.model_route import find_route, name_in_reply
+from openbigmodel.inference.outlet import Outlet
 from openbigmodel.inference.prompt_count import PromptQuestion
-from openbigmodel.inference.reply import ReplyWriter, new_writer
-from openbigmodel.schemas.chat import ChatRequest, Message
-
-# An engine that says nothing for so long is taken for dead. Prompts of a million tokens take minutes to read.
-FIRST_TOKEN_TIMEOUT_S = 600.0
-BETWEEN_TOKENS_TIMEOUT_S = 120.0
+from openbigmodel.inference.silence import Silence
+from openbigmodel.inference.surroundings import Awaited, Surroundings
 
 # A token may come in several events, a call's name in one of its own: so many beyond the bound are no sign of a runaway.
 _SPARE_EVENTS = 32
 
-MAX_ENGINE_BODY_BYTES = 64 * 1024 * 1024
-# A model's file that is still being downloaded takes minutes.
-_ENGINE_AWAY_RETRY_AFTER_S = 30
-_MAX_ERROR_BODY_BYTES = 64 * 1024
-
 # In the usage line, where an answer has its finish reason.
 _CLIENT_LEFT = "client_left"
-
-
-class Surroundings(Protocol):
-    """What every exchange needs; the pipeline. `swept_s` is when deadlines were last looked after."""
-
-    registry: Registry
-    admissions: Admissions
-    finished: FinishedRequests
-    ids: IdSource
-    now_s: Callable[[], float]
-    monotonic_s: Callable[[], float]
-    exchanges: set["ChatExchange"]
-    swept_s: float
 
 
 class ChatExchange:
@@ -73,38 +50,33 @@ class ChatExchange:
 
     __slots__ = tuple(
         """
-        _admission _asked _body _call _caller _detail _engine_status _engine_streams _error
-        _finish_reason _first_token_s _heard _heard_s _id _last _measured _over _paused _pipeline _question _reader
-        _request_id _route _sink _started_s _stream_open _streaming _writer
+        _admission _asking _attempt _awaited _caller _detail _error _finish_reason _first_token_s _id _last _measured
+        _over _pipeline _outlet _question _request_id _route _silence _started_s _streaming _wish paused
         """.split()
     )
 
-    _asked: bytes
-    _reader: EngineReader
-    _writer: ReplyWriter
-    _request_id: str
+    _attempt: Attempt
+    _asking: Asking
+    _wish: Wish
 
     def __init__(self, pipeline: Surroundings, caller: Caller, sink: Sink) -> None:
         self._pipeline = pipeline
         self._caller = caller
-        self._sink = sink
         self._id = pipeline.ids.request_id()
+        self._outlet = Outlet(sink, caller, self._id)
         self._request_id = ""
         clock = pipeline.monotonic_s
-        self._started_s = self._heard_s = clock()
-        self._heard = False  # since the last sweep
+        self._started_s = now_s = clock()
+        self._silence = Silence(now_s)
         self._first_token_s: float | None = None
         self._route: Route | None = None
         self._admission: Admission | None = None
-        self._call: Call | None = None
         self._question: PromptQuestion | None = None
-        self._engine_status = 0
-        self._engine_streams = False
         self._streaming = False
-        self._stream_open = False
-        self._paused = False
+        # What the request waits for before an engine can be asked.
+        self._awaited: Awaited | None = None
+        self.paused = False
         self._over = False
-        self._body: bytes | bytearray = b""
         self._detail = ""
         # How it ends: either an error, or the last of the answer.
         self._error: ApiError | None = None
@@ -120,192 +92,222 @@ class ChatExchange:
         Raises ApiError, and then holds nothing but what `refuse` gives back.
         """
         pipeline, caller = self._pipeline, self._caller
-        request = read_chat_request(body)
-        # Longer ones are refused below; until then one of 10 MB must not get as far as the log.
-        self._request_id = (
-            self._id if request.request_id is None else str(request.request_id)[:MAX_REQUEST_ID_CHARACTERS]
-        )
+        principal, dialect = caller.principal, caller.dialect
+        asked = self._outlet.asked = dialect.read(body, principal.account_id)
+        request = asked.request
+        if request.request_id is None:
+            self._request_id = self._id
+        else:
+            # Longer ones are refused below; until then one of 10 MB must not get as far as the log, nor any secret.
+            self._request_id = without_secrets(str(request.request_id)[:MAX_REQUEST_ID_CHARACTERS])
         self._streaming = bool(request.stream)
-        route = self._route = self._find_route(request.model)
-        messages = read_messages(request, route.model)
+        route = self._route = find_route(pipeline.registry, caller, request.model)
+        messages = read_messages(request, route.model, relayed=route.relays)
         generation = check_chat_request(request, route.model, caller.surface)
         claim = None
         if request.request_id is not None:
-            found = pipeline.admissions.claim(caller.principal.account_id, self._request_id, body)
+            found = pipeline.admissions.claim(principal.account_id, self._request_id, body)
             if isinstance(found, StoredReply):
                 return found
             claim = found
-        principal = caller.principal
-        self._admission = pipeline.admissions.admit(
+        self._admission = admission = pipeline.admissions.admit(
             principal,
             route.model,
             claim,
             caller.surface.coding and principal.kind == "coding",
-            UNBOUNDED if principal.exempt else prompt_bound(request, body),
-            UNBOUNDED if principal.exempt else completion_bound(generation, route.engine.profile),
+            UNBOUNDED if principal.exempt else prompt_bound(request, asked.body),
+            UNBOUNDED if principal.exempt else answer_bound(generation, route),
         )
         pipeline.exchanges.add(self)
-        self._prepare(request, messages, route, generation)
+        wall_clock = pipeline.now_s
+        self._wish = Wish(
+            dialect,
+            asked,
+            route,
+            messages,
+            generation,
+            self._id,
+            self._request_id,
+            int(wall_clock()),
+            name_in_reply(route.model, request.model, caller),
+            pipeline.ids.tool_call_number(),
+            not generation.max_tokens_asked and admission.completion_bound < UNBOUNDED,
+        )
+        self._asking = Asking(
+            self, self._wish, pipeline.router, admission, pipeline.monotonic_s, pipeline.media
+        )
         self._ask()
         return None
 
-    def _find_route(self, model_id: str) -> Route:
-        registry = self._pipeline.registry
-        route = registry.route(model_id)
-        if route is None:
-            raise ApiError("1211")
-        listed = route.model.listed
-        if self._caller.surface.coding and route.model.coding is not None:
-            # The Coding Plan base answers older ids with their successors, where it has them (api.md §3.7).
-            route = registry.route(route.model.coding) or route
-        principal = self._caller.principal
-        if principal.restricted:
-            # By what answers, and is paid for.
-            principal.check_model(route.model.id, listed=listed)
-        return route
-
-    def _prepare(
-        self, request: ChatRequest, messages: list[Message] | None, route: Route, generation: Generation
-    ) -> None:
-        pipeline, model = self._pipeline, route.model
-        wall_clock = pipeline.now_s
-        remapped = self._caller.surface.coding and model.id.lower() != request.model.lower()
-        named = model.id if remapped else request.model
-        created_s, first_call = int(wall_clock()), pipeline.ids.tool_call_number()
-        writer = self._writer = new_writer(
-            self._id, self._request_id, created_s, named, model, request, generation, first_call
-        )
-        self._reader = EngineReader(writer)
-        profile = route.engine.profile
-        self._engine_streams = self._streaming or profile.always_stream
-        self._asked = to_openai(request, messages, route.target, generation, profile)
-
     def _ask(self) -> None:
-        route = self._route
-        assert route is not None
+        """Ask an engine, now or when there is one with a place. Raises ApiError."""
         try:
-            self._call = route.engine.post("/chat/completions", self._asked, self)
-        except EngineUnavailable as error:
-            self._detail = error.reason
-            raise ApiError("1305", retry_after_s=_ENGINE_AWAY_RETRY_AFTER_S) from error
+            self._asking.ask()
+        finally:
+            self._detail = self._asking.detail
+
+    def open(self, attempt: Attempt) -> None:
+        """See Asker."""
+        clock = self._pipeline.monotonic_s
+        self._silence.restart(clock())
+        self._attempt = attempt
+        self._outlet.engine = attempt.target.engine.name
+        self._give_writer(attempt)
+
+    def _give_writer(self, attempt: Attempt) -> None:
+        attempt.open(self._wish)
+
+    def wait_for(self, awaited: Awaited) -> None:
+        """See Asker."""
+        self._awaited = awaited
+
+    def proceed(self, step: Callable[[], None]) -> None:
+        """See Asker."""
+        self._awaited = None
+        try:
+            step()
+        except ApiError as error:
+            self._detail = self._detail or self._asking.detail
+            self.refuse(error)
+        except Exception:  # a fault of ours, which the loop reports; the caller must hear of it, too
+            self.refuse(ApiError("500"))
+            raise
+
+    def _ask_another(self, *, broken: bool = False) -> bool:
+        """Whether another engine is asked now, since this one has failed before anybody has seen anything of it."""
+        if self._outlet.open or self._attempt.reader.produced:
+            return False
+        return self._asking.ask_another(broken=broken)
 
     # relay: what the engine says
 
     def engine_started(self, status: int) -> None:
         """The engine has begun to answer."""
-        self._engine_status = status
-        self._heard = True
+        self._attempt.status = status
+        self._silence.heard = True
 
     def engine_data(self, data: bytes) -> None:
         """Part of the engine's answer."""
         if self._over:
             return
-        self._heard = True
-        if self._engine_status != 200 or not self._engine_streams:
-            self._keep(data)
-            return
-        reader = self._reader
+        self._silence.heard = True
+        attempt = self._attempt
+        reader = attempt.reader
         try:
+            if attempt.status != 200 or not attempt.streams:
+                attempt.keep(data)
+                return
             reader.feed_stream(data)
         except EngineProtocolError as error:
-            self.engine_failed(str(error))
+            self._fail(str(error))
             return
         if self._first_token_s is None and reader.produced:
             clock = self._pipeline.monotonic_s
-            self._first_token_s = clock()
-        ready = self._writer.take()
+            self._first_token_s = first_s = clock()
+            attempt.answered(first_s)
+        ready = attempt.writer.take()
         admission = self._admission
         if reader.done:
             self._finish(ready)
         elif admission is not None and reader.deltas > admission.completion_bound + _SPARE_EVENTS:
             self._stop_at_bound(ready)
         elif ready:
-            if not self._stream_open:
-                self._stream_open = True
-                self._sink.start(self._headers(EVENT_STREAM))
-            self._sink.write(ready)
-
-    def _keep(self, data: bytes) -> None:
-        body = self._body
-        limit = MAX_ENGINE_BODY_BYTES if self._engine_status == 200 else _MAX_ERROR_BODY_BYTES
-        if not body and len(data) <= limit:
-            self._body = data  # nearly always all of it
-        elif len(body) + len(data) > limit:
-            if self._engine_status == 200:
-                self.engine_failed(f"an answer of more than {limit} bytes")
-        else:
-            self._body = bytearray(body) if isinstance(body, bytes) else body
-            self._body += data
+            self._outlet.write(ready)
 
     def engine_ended(self) -> None:
         """The engine's answer is complete, as far as HTTP can tell."""
-        self._call = None
+        attempt = self._attempt
         if self._over:
+            attempt.call = None
             return
-        if self._engine_status != 200:
-            body = bytes(self._body)
-            self._detail = f"engine answered {self._engine_status} ({kind_of_body(body)})"
-            self._settle_refused(error_of_engine(self._engine_status, body, self._id))
+        if attempt.status != 200:
+            self._refused_by_engine()
             return
-        if not self._engine_streams:
+        attempt.call = None
+        if not attempt.streams:
             try:
-                self._reader.feed_body(bytes(self._body))
+                attempt.reader.feed_body(attempt.body)
             except EngineProtocolError as error:
-                self.engine_failed(str(error))
+                self._fail(str(error))
                 return
         self._finish(b"")
 
+    def _refused_by_engine(self) -> None:
+        attempt = self._attempt
+        fault = attempt.refusal(self._id, self._pipeline.now_s())
+        self._detail = f"engine answered {attempt.status} ({kind_of_body(attempt.body)})"
+        if self._outlet.open or not self._asking.refused(fault, self._detail):
+            self._settle_refused(fault.error)
+
     def engine_failed(self, reason: str) -> None:
-        """The engine died, or speaks nonsense."""
+        """The connection could not be made, or broke."""
+        self._fail(reason, broken=not self._attempt.status)
+
+    def _fail(self, reason: str, *, broken: bool = False) -> None:
+        """The engine has died, or speaks nonsense. `broken`: it has not said a word, so it may not have heard one."""
         if self._over:
             return
-        self._detail = reason
-        self._finish(b"", died=True)
+        self._detail, attempt = reason, self._attempt
+        fault = None if self._outlet.open else attempt.said_instead(self._id, self._pipeline.now_s())
+        if fault is not None:
+            if attempt.reader.produced or not self._asking.refused(fault, reason):
+                self._settle_refused(fault.error)
+            return
+        # A finish reason is an end, whatever becomes of the engine then.
+        whole = not attempt.over and attempt.reader.ended_well()
+        self._asking.end(Outcome.FAILED, reason)
+        if whole or not self._ask_another(broken=broken):
+            self._finish(b"", died=not whole)
 
     # settle: how it ends
 
     def _finish(self, ready: bytes, *, died: bool = False) -> None:
         """The engine will say no more. A death before the caller has seen anything is an ordinary error."""
-        reader = self._reader
+        attempt = self._attempt
+        reader = attempt.reader
         if died or not reader.ended_well():
-            if not self._stream_open:
-                self._detail = self._detail or "the engine ended its answer without a finish reason"
+            self._detail = self._detail or "the engine ended its answer without a finish reason"
+            if not attempt.over:
+                self._asking.end(Outcome.FAILED, self._detail)
+                if self._ask_another():
+                    return
+            if not self._outlet.open:
                 self._settle_refused(ApiError("1234", error_id=self._id))
                 return
             self._finish_reason = "network_error"
         else:
             assert reader.finish_reason is not None
             self._finish_reason = reader.finish_reason
-        self._stop()
-        admission = self._admission
-        assert admission is not None
-        self._measured = found = measured(
-            reader, admission.prompt_bound, admission.completion_bound, self._asked
-        )
+        self._stop(Outcome.SERVED)
+        self._measured = found = self._measure(None)
         wall_clock = self._pipeline.now_s
-        self._last = ready + self._writer.finish(self._finish_reason, found.usage, int(wall_clock()))
+        self._last = ready + attempt.writer.finish(self._finish_reason, found.usage, int(wall_clock()))
         self._settle()
 
     def _settle_refused(self, error: ApiError) -> None:
         """Nothing was delivered: the usage line says so, and the caller gets an error."""
         self._error = error
-        self._stop()
+        self._stop(Outcome.LEFT)
         self._settle()
 
     def client_left(self) -> None:
         """The client is gone: stop the engine, charge what it produced."""
         if self._over:
             return
+        if self._awaited is not None:
+            self.give_up()
+            self._record(499, client_left=True)
+            return
         self._finish_reason = _CLIENT_LEFT
         self._break_off()
 
     def _break_off(self) -> None:
         """Stop the engine; where it has not counted the prompt, perhaps its tokenizer does."""
-        self._stop()
-        reader, route = self._reader, self._route
-        assert route is not None
-        if reader.produced and not reader.knows_prompt and route.engine.profile.prompt_counter:
-            self._question = PromptQuestion(route.engine, self._asked, self._broken_off)
+        self._stop(Outcome.LEFT)
+        attempt = self._attempt
+        reader, engine = attempt.reader, attempt.target.engine
+        if reader.produced and not reader.knows_prompt and engine.profile.prompt_counter:
+            self._question = PromptQuestion(engine, attempt.sent, self._broken_off)
         else:
             self._broken_off(None)
 
@@ -315,19 +317,17 @@ class ChatExchange:
         self._settle()
 
     def _measure(self, prompt_count: int | None) -> Measured:
-        admission = self._admission
+        admission, attempt = self._admission, self._attempt
         assert admission is not None
         return measured(
-            self._reader, admission.prompt_bound, admission.completion_bound, self._asked, prompt_count
+            attempt.reader, admission.prompt_bound, admission.completion_bound, attempt.sent, prompt_count
         )
 
-    def _stop(self) -> None:
+    def _stop(self, outcome: Outcome) -> None:
         """The engine will not be listened to any more."""
         assert not self._over, "ended twice"
         self._over = True
-        if self._call is not None and not self._reader.done:
-            self._call.cancel()
-            self._call = None
+        self._asking.end(outcome)
 
     def _settle(self) -> None:
         """Charge the usage and write it; what follows waits until it is durable."""
@@ -343,7 +343,7 @@ class ChatExchange:
             account_id=principal.account_id,
             api_key_id=principal.api_key_id,
             model=route.model.id,
-            engine=route.engine.name,
+            engine=self._outlet.engine,
             usage=found.usage,
             finish_reason=self._finish_reason,
             code="" if self._error is None else self._error.code,
@@ -366,12 +366,12 @@ class ChatExchange:
         if self._error is not None:
             self._answer_error(self._error)
         elif self._finish_reason == _CLIENT_LEFT:
-            self._record(200 if self._stream_open else 499, client_left=True)
+            self._record(200 if self._outlet.open else 499, client_left=True)
         elif failure is None:
             self._deliver()
-        elif self._stream_open:
+        elif self._outlet.open:
             # An answer whose usage is lost must not look complete.
-            self._sink.abort()
+            self._outlet.abort()
             self._finish_reason = ""
             self._record(200, code="1230")
         else:
@@ -379,24 +379,19 @@ class ChatExchange:
             self._answer_error(ApiError("1230"))
 
     def _release(self) -> None:
-        admission, call = self._admission, self._call
+        admission = self._admission
         assert admission is not None
         self._pipeline.exchanges.discard(self)
         admission.leave(self._measured.usage)
-        if call is not None:
-            # The engine said [DONE] but has not ended its response by now: do not wait for it.
-            call.cancel()
-            self._call = None
+        # It may have said [DONE] and not have ended its response by now: do not wait for it.
+        self._attempt.release()
 
     def _deliver(self) -> None:
         """The usage is durable, so the end of the answer may be seen."""
-        if not self._streaming:
-            self._sink.respond(200, self._headers(JSON), self._last)
+        if self._streaming:
+            self._outlet.end(self._last)
         else:
-            if not self._stream_open:
-                self._stream_open = True
-                self._sink.start(self._headers(EVENT_STREAM))
-            self._sink.end(self._last)
+            self._outlet.body(self._last)
         self._record(200)
 
     # requests that no engine is asked
@@ -404,9 +399,8 @@ class ChatExchange:
     def replay(self, earlier: StoredReply) -> None:
         """Answer a request that was answered before, and charged then."""
         self._over = True
-        self._route = None
         self._detail = "a stored reply"
-        self._sink.respond(200, self._headers(JSON) + REPLAY, earlier.reply)
+        self._outlet.replay(earlier.reply)
         self._record(200)
 
     def refuse(self, error: ApiError) -> None:
@@ -417,19 +411,16 @@ class ChatExchange:
     def give_up(self) -> None:
         """Hold nothing any more, and say nothing."""
         self._over = True
+        if self._awaited is not None:
+            self._awaited.cancel()
+            self._awaited = None
         if self._admission is not None:
             self._pipeline.exchanges.discard(self)
             self._admission.withdraw()
 
     def _answer_error(self, error: ApiError) -> None:
-        headers = self._headers(JSON) + b"".join(b"%b: %b\r\n" % header for header in error_headers(error))
-        self._sink.respond(error.status, headers, render_error(error, self._caller.language))
         self._finish_reason = ""
-        self._record(error.status, code=error.code)
-
-    def _headers(self, content_type: bytes) -> bytes:
-        engine = b"" if self._route is None else engine_line(self._route.engine.name)
-        return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)
+        self._record(self._outlet.error(error), code=error.code)
 
     def _record(self, status: int, *, code: str = "", client_left: bool = False) -> None:
         pipeline = self._pipeline
@@ -438,7 +429,8 @@ class ChatExchange:
             self._id,
             self._request_id,
             self._caller,
-            self._route,
+            "" if self._route is None else self._route.model.id,
+            self._outlet.engine,
             self._measured.usage,
             status,
             code,
@@ -457,43 +449,50 @@ class ChatExchange:
 
     def pause(self) -> None:
         """The client reads too slowly: let the engine wait."""
-        self._paused = True
-        if self._call is not None:
-            self._call.pause()
+        self.paused = True
+        if self._outlet.engine:
+            self._attempt.pause()
 
     def resume(self) -> None:
         """The client has caught up."""
-        self._paused = False
-        self._heard_s = self._pipeline.monotonic_s()
-        if self._call is not None:
-            self._call.resume()
+        self.paused = False
+        self._silence.restart(self._pipeline.monotonic_s())
+        if self._outlet.engine:
+            self._attempt.resume()
 
     def cut(self, reason: str) -> None:
         """End now, as if the engine had died."""
         if self._question is not None:
             self._question.give_up()
+        elif self._awaited is not None:
+            self._detail = reason
+            self.refuse(ApiError("1234", error_id=self._id))
         else:
-            self.engine_failed(reason)
+            self._end_now(reason)
+
+    def _end_now(self, reason: str) -> None:
+        """End as if the engine had died, although it has not."""
+        if not self._over:
+            self._detail = reason
+            self._asking.end(Outcome.LEFT)
+            self._finish(b"", died=True)
 
     def check_deadline(self, now_s: float) -> None:
         """Give up on an engine that has gone silent, or on and on; called about once a second."""
-        if self._heard:
-            # Set by each chunk and turned into a time here, so that a chunk need not read the clock.
-            self._heard = False
-            self._heard_s = max(self._heard_s, self._pipeline.swept_s)
-        limit_s = BETWEEN_TOKENS_TIMEOUT_S if self._first_token_s is not None else FIRST_TOKEN_TIMEOUT_S
-        if not self._over and not self._paused and now_s - self._heard_s > limit_s:
-            self.engine_failed(f"no word from the engine for {limit_s:.0f} s")
+        if self._over or self._awaited is not None:
             return
-        admission = self._admission
-        if (
-            admission is not None
-            and not self._over
-            and self._reader.produced_tokens > admission.completion_bound
-        ):
+        attempt, admission, silence = self._attempt, self._admission, self._silence
+        reader, profile = attempt.reader, attempt.target.engine.profile
+        silence.note(self._pipeline.swept_s, reader.deltas)
+        if admission is not None:
+            admission.go_on(reader.produced_tokens)
+        begun = self._first_token_s is not None
+        if not self.paused and (complaint := silence.too_long(now_s, profile, begun=begun)):
+            self._fail(complaint)
+        elif admission is not None and reader.produced_tokens > admission.completion_bound:
             self._stop_at_bound(b"")
 
     def _stop_at_bound(self, ready: bytes) -> None:
         """The engine was not told its bound, or ignores it; beyond that nobody pays."""
-        self._reader.finish_reason = "length"
+        self._attempt.reader.finish_reason = "length"
         self._finish(ready)

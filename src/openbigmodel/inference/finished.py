@@ -7,7 +7,6 @@ processor's caches then. Whoever looks at the log or the metrics finds everythin
 import msgspec
 
 from openbigmodel.billing.usage import Usage
-from openbigmodel.engines.registry import Route
 from openbigmodel.inference.caller import Caller
 from openbigmodel.telemetry import Metrics, RequestLog, RequestRecord, timestamp
 
@@ -16,7 +15,7 @@ _MAX_WAITING = 1000
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
-    """What is known of a request that is over.
+    """What is known of a request that is over. `model` and `engine` are empty if it did not get that far.
 
     `ended_s` is Unix time, the others are monotonic: when it began, when the first token came, when it was over.
     """
@@ -24,7 +23,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     id: str
     request_id: str
     caller: Caller
-    route: Route | None
+    model: str
+    engine: str
     usage: Usage
     status: int
     code: str
@@ -39,7 +39,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
     def record(self) -> RequestRecord:
         """Its line in the log."""
-        principal, route, usage = self.caller.principal, self.route, self.usage
+        principal, usage = self.caller.principal, self.usage
         started_s, first_token_s = self.started_s, self.first_token_s
         # By position: so many fields by name cost 0.7 µs more.
         return RequestRecord(
@@ -50,8 +50,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
             "" if self.request_id == self.id else self.request_id,
             principal.account_id,
             principal.api_key_id,
-            route.model.id if route else "",
-            route.engine.name if route else "",
+            self.model,
+            self.engine,
             self.stream,
             self.code,
             "" if self.client_left else self.finish_reason,

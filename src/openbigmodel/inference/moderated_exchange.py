@@ -8,19 +8,18 @@
 Everything else is `exchange`, which knows nothing of this: the pipeline makes these only when moderation is on.
 """
 
+from functools import partial
+
 from openbigmodel.edge import Sink
-from openbigmodel.engines.registry import Route
-from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.answer_head import EVENT_STREAM
+from openbigmodel.inference.attempt import Attempt
 from openbigmodel.inference.caller import Caller
-from openbigmodel.inference.engine_reader import EngineReader
-from openbigmodel.inference.exchange import ChatExchange, Surroundings
+from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.output_guard import ContentBlocked, OutputGuard
-from openbigmodel.inference.reply import BodyWriter, StreamWriter
+from openbigmodel.inference.surroundings import Surroundings
 from openbigmodel.moderation.moderator import Check, Moderator, Outcome, Subject
 from openbigmodel.moderation.verdict import CheckerUnavailable, Verdict
-from openbigmodel.schemas.chat import ChatRequest, Finding, Message
+from openbigmodel.schemas.chat import Finding
 
 _CHECKER_AWAY_RETRY_AFTER_S = 5
 
@@ -28,65 +27,62 @@ _CHECKER_AWAY_RETRY_AFTER_S = 5
 class ModeratedExchange(ChatExchange):
     """One chat request with its checks."""
 
-    __slots__ = ("_blocked", "_guard", "_input_check", "_judged", "_moderator", "_ready")
+    __slots__ = (
+        "_blocked",
+        "_guard",
+        "_judged",
+        "_moderator",
+        "_noted",
+        "_ready",
+        "_subject",
+    )
 
     def __init__(self, pipeline: Surroundings, caller: Caller, sink: Sink, moderator: Moderator) -> None:
         super().__init__(pipeline, caller, sink)
         self._moderator = moderator
-        # What is still to be judged, None if nothing is.
-        self._judged: tuple[Subject, ChatRequest] | None = None
-        self._input_check: Check | None = None
+        self._judged = False
+        # None if nothing is to be judged.
+        self._subject: Subject | None = None
+        self._noted: tuple[Finding, ...] = ()
         self._guard: OutputGuard | None = None
         self._blocked: Finding | None = None
         self._ready = b""
 
     # the input
 
-    def _prepare(
-        self, request: ChatRequest, messages: list[Message] | None, route: Route, generation: Generation
-    ) -> None:
-        super()._prepare(request, messages, route, generation)
-        moderator, principal = self._moderator, self._caller.principal
-        if moderator.skips(principal.account_id, request.sensitive_word_check, exempt=principal.exempt):
+    def _give_writer(self, attempt: Attempt) -> None:
+        wish = self._wish
+        if self._subject is None or not self._moderator.outputs:
+            attempt.open(wish, self._noted)
             return
+        writer = attempt.new_writer(wish)
+        self._guard = guard = OutputGuard(
+            writer, self._moderator, self._subject, self, streams=self._streaming, whole=not attempt.streams
+        )
+        guard.note(*self._noted)
+        attempt.read_for(guard, wish)
+
+    def _judge(self) -> Check | Verdict | None:
+        """Have the input judged; None if it need not be. From here on it is settled whether the output is."""
+        request, moderator, principal = self._wish.asked.request, self._moderator, self._caller.principal
+        self._judged = True
+        if moderator.skips(principal.account_id, request.sensitive_word_check, exempt=principal.exempt):
+            return None
         user_id = "" if request.user_id is None else str(request.user_id)
-        subject = Subject(self._id, route.model.id, user_id)
-        if moderator.inputs:
-            self._judged = subject, request
-        if moderator.outputs:
-            writer = self._writer
-            assert isinstance(writer, StreamWriter | BodyWriter)
-            self._guard = OutputGuard(
-                writer, moderator, subject, self, streams=self._streaming, whole=not self._engine_streams
-            )
-            self._writer = self._guard
-            self._reader = EngineReader(self._guard)
+        self._subject = subject = Subject(self._id, self._wish.route.model.id, user_id)
+        return moderator.check_input(subject, request, self._input_judged) if moderator.inputs else None
 
     def _ask(self) -> None:
-        if self._judged is None:
+        verdict = None if self._judged else self._judge()
+        if verdict is None:
             super()._ask()
-            return
-        (subject, request), self._judged = self._judged, None
-        verdict = self._moderator.check_input(subject, request, self._input_judged)
-        if isinstance(verdict, Verdict):
+        elif isinstance(verdict, Verdict):
             self._go_on(verdict)
         else:
-            self._input_check = verdict
+            self._awaited = verdict
 
     def _input_judged(self, outcome: Outcome) -> None:
-        self._input_check = None
-        clock = self._pipeline.monotonic_s
-        self._heard_s = clock()
-        try:
-            self._go_on(outcome)
-        except ApiError as error:
-            self.refuse(error)
-            return
-        except Exception:  # a fault of ours, which the loop reports; the caller must hear of it, too
-            self.refuse(ApiError("500"))
-            raise
-        if self._paused and self._call is not None:
-            self._call.pause()
+        self.proceed(partial(self._go_on, outcome))
 
     def _go_on(self, outcome: Outcome) -> None:
         """Ask the engine, if that may be."""
@@ -96,10 +92,7 @@ class ModeratedExchange(ChatExchange):
         if outcome.blocked is not None:
             self._detail = f"input blocked, level {outcome.blocked.level}"
             raise ApiError("1301", content_filter=(outcome.blocked,))
-        if self._guard is not None:
-            self._guard.note(*outcome.noted)
-        elif isinstance(self._writer, StreamWriter | BodyWriter):
-            self._writer.content_filter = outcome.noted
+        self._noted = outcome.noted
         super()._ask()
 
     # the output
@@ -123,28 +116,21 @@ class ModeratedExchange(ChatExchange):
 
     def output_unchecked(self, reason: str) -> None:
         """See Listener."""
-        self.engine_failed(reason)
+        self._end_now(reason)
 
     def output_passed(self) -> None:
         """See Listener."""
         guard = self._guard
         assert guard is not None
-        self._heard = True
-        self._send(guard.take())
+        self._silence.heard = True
+        if ready := guard.take():
+            self._outlet.write(ready)
         if guard.closed:
             super()._finish(b"")
 
-    def _send(self, ready: bytes) -> None:
-        if not ready:
-            return
-        if not self._stream_open:
-            self._stream_open = True
-            self._sink.start(self._headers(EVENT_STREAM))
-        self._sink.write(ready)
-
     def _finish(self, ready: bytes, *, died: bool = False) -> None:
         guard = self._guard
-        if guard is None or died or not self._reader.ended_well():
+        if guard is None or died or not self._attempt.reader.ended_well():
             if guard is not None:
                 guard.cancel()
             super()._finish(ready, died=died)
@@ -159,11 +145,10 @@ class ModeratedExchange(ChatExchange):
             super()._finish(ready)
             return
         self._ready = b""
-        self._send(ready)
-        if self._call is not None:
-            # It has said all, and what it does until the checker has judged that is of no interest.
-            self._call.cancel()
-            self._call = None
+        if ready:
+            self._outlet.write(ready)
+        # It has said all, and what it does until the checker has judged that is of no interest.
+        self._attempt.release()
 
     def _broken_off(self, prompt_count: int | None) -> None:
         if self._blocked is None:
@@ -173,33 +158,15 @@ class ModeratedExchange(ChatExchange):
         self._measured = found = self._measure(prompt_count)
         if self._streaming:
             wall_clock = self._pipeline.now_s
-            self._last = self._ready + self._writer.finish("sensitive", found.usage, int(wall_clock()))
+            self._last = self._ready + self._attempt.writer.finish(
+                "sensitive", found.usage, int(wall_clock())
+            )
         else:
             self._error = ApiError("1301", content_filter=(self._blocked,))
         self._settle()
 
-    # ends from outside
-
     def client_left(self) -> None:
         """See Exchange."""
-        if self._over:
-            return
-        if self._guard is not None:
+        if self._guard is not None and not self._over:
             self._guard.cancel()
-        if self._input_check is None:
-            super().client_left()
-            return
-        self._input_check.cancel()
-        self._input_check = None
-        self.give_up()
-        self._record(499, client_left=True)
-
-    def cut(self, reason: str) -> None:
-        """See ChatExchange."""
-        if self._input_check is None:
-            super().cut(reason)
-            return
-        self._input_check.cancel()
-        self._input_check = None
-        self._detail = reason
-        self.refuse(ApiError("1234", error_id=self._id))
+        super().client_left()

@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from openbigmodel.billing.usage import Usage
-from openbigmodel.inference.reply import BodyWriter, StreamWriter, decoded
+from openbigmodel.inference.dialect import ReplyWriter
+from openbigmodel.inference.reply import decoded
 from openbigmodel.moderation.checker import Part
 from openbigmodel.moderation.moderator import Check, Moderator, Outcome, Subject
 from openbigmodel.moderation.text_filter import TextFilter
@@ -68,7 +69,7 @@ class OutputGuard:
 
     def __init__(
         self,
-        writer: StreamWriter | BodyWriter,
+        writer: ReplyWriter,
         moderator: Moderator,
         subject: Subject,
         listener: Listener,
@@ -135,6 +136,8 @@ class OutputGuard:
             self._block(words.blocked)
 
     def _block(self, level: int) -> None:
+        if self._blocked is None:
+            self._moderator.count("output", "blocked")
         self._blocked = self._blocked or ContentBlocked(Finding(level, "assistant"))
         if self._closing or not self._whole:
             raise self._blocked
@@ -156,6 +159,7 @@ class OutputGuard:
         held = words.feed("", final=True)
         self._filter = None
         if words.noted is not None:
+            self._moderator.count("output", "noted")
             self._found.append(Finding(words.noted, "assistant"))
         if held:
             self._pass_on(_Piece(kind, held, index))

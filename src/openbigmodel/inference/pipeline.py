@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from openbigmodel.edge import Sink
+from openbigmodel.engines.circuit_breaker import CircuitBreaker
 from openbigmodel.engines.registry import Registry
+from openbigmodel.engines.router import Router
 from openbigmodel.errors import ApiError
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.admission import Admissions
@@ -18,6 +20,7 @@ from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.finished import FinishedRequests
 from openbigmodel.inference.moderated_exchange import ModeratedExchange
+from openbigmodel.media.preparation import Media
 from openbigmodel.moderation.moderator import Moderator
 from openbigmodel.telemetry import Metrics, RequestLog
 
@@ -38,15 +41,22 @@ class Pipeline:
         metrics: Metrics,
         ids: IdSource,
         moderator: Moderator | None = None,
+        media: Media | None = None,
         now_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
+
+        def breaker_changed(breaker: CircuitBreaker, before: str, why: str) -> None:
+            request_log.event(f"engine {breaker.name}: circuit breaker {breaker.state}, {why}")
+
+        self.router = Router(registry, now_s=monotonic_s, on_change=breaker_changed)
         self.admissions = admissions
         self.metrics = metrics
         self.finished = FinishedRequests(request_log, metrics)
         self.ids = ids
         self.moderator = moderator
+        self.media = media
         self.now_s = now_s
         self.monotonic_s = monotonic_s
         self.exchanges: set[ChatExchange] = set()
@@ -78,6 +88,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         limits = self.admissions.limits
         limits.forget_idle()
+        self.router.expire()
         # First of all: whatever goes wrong with one request, the deadlines of the others hold.
         again = bool(self.exchanges) or len(limits) > 0
         self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if again else None

@@ -98,7 +98,7 @@ def _question(counter: str, asked: bytes) -> tuple[str, bytes]:
 def _count(body: bytes) -> int | None:
     try:
         answer = _DECODE_ANSWER(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
     count = answer.input_tokens if answer.count is None else answer.count
     # No chat template renders to nothing.

@@ -4,14 +4,11 @@ Shapes and key orders are those of bigmodel.cn (api.md §3.3, §3.6): every delt
 content never share one, `finish_reason` is absent until the last chunk, which alone carries the usage.
 """
 
-from typing import Protocol
-
 import msgspec
 
 from openbigmodel.billing.usage import Usage
-from openbigmodel.catalog import Model
-from openbigmodel.engines.translate import Generation
 from openbigmodel.ids import tool_call_id
+from openbigmodel.inference.dialect import ReplyFacts
 from openbigmodel.schemas.chat import (
     BodyChoice,
     BodyFunction,
@@ -19,7 +16,6 @@ from openbigmodel.schemas.chat import (
     BodyToolCall,
     BodyUsage,
     CachedTokens,
-    ChatRequest,
     Finding,
     ReasoningTokens,
     ReplyBody,
@@ -48,31 +44,6 @@ class ReplyHead(msgspec.Struct, frozen=True, gc=False):
     model: str
     shows_cached_tokens: bool = True
     shows_reasoning_tokens: bool = True
-
-
-class ReplyWriter(Protocol):
-    """Takes what the engine says, gives what the caller gets."""
-
-    def reasoning(self, text: str) -> None:
-        """More of the reasoning."""
-
-    def content(self, text: str) -> None:
-        """More of the answer."""
-
-    def reasoning_run(self, texts: list[bytes]) -> None:
-        """More of the reasoning: one chunk for each text, all encoded as in JSON, without quotes or separators."""
-
-    def content_run(self, texts: list[bytes]) -> None:
-        """The same for the answer."""
-
-    def tool_call(self, index: int, name: str | None, arguments: str) -> None:
-        """More of the call with this index; the name comes with its first piece."""
-
-    def take(self) -> bytes:
-        """What can be sent now."""
-
-    def finish(self, finish_reason: str, usage: Usage, ended_s: int) -> bytes:
-        """The end of the reply. A whole body was created at `ended_s` (Unix), a stream when it began (api.md §1.1)."""
 
 
 class _Call:
@@ -292,26 +263,18 @@ def reply_usage(head: ReplyHead, usage: Usage) -> ReplyUsage:
     )
 
 
-def new_writer(
-    log_id: str,
-    request_id: str,
-    created_s: int,
-    named: str,
-    model: Model,
-    request: ChatRequest,
-    generation: Generation,
-    first_call: int,
-) -> StreamWriter | BodyWriter:
-    """The writer for a reply by `model`, which is called `named` in it; its tool calls count up from `first_call`."""
+def new_writer(facts: ReplyFacts) -> StreamWriter | BodyWriter:
+    """The writer for a reply in GLM's own words."""
+    model, request = facts.model, facts.request
     shown = model.reasoning_tokens
     head = ReplyHead(
-        log_id,
-        request_id,
-        created_s,
-        named,
+        facts.id,
+        facts.request_id,
+        facts.created_s,
+        facts.named,
         model.cached_tokens,
-        shown == "always" or (shown == "thinking" and generation.thinking is not False),
+        shown == "always" or (shown == "thinking" and facts.generation.thinking is not False),
     )
     if request.stream:
-        return StreamWriter(head, first_call, tool_stream=bool(request.tool_stream))
-    return BodyWriter(head, first_call)
+        return StreamWriter(head, facts.first_call, tool_stream=bool(request.tool_stream))
+    return BodyWriter(head, facts.first_call)

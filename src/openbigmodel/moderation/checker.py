@@ -7,13 +7,15 @@ in docs/moderation.md; they hold what callers wrote, so nothing of them is ever 
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import httpx
 import msgspec
 
 from openbigmodel.moderation.verdict import CLEAR, CheckerUnavailable, Role, Verdict
 from openbigmodel.schemas.chat import Finding
+
+Stage = Literal["input", "output"]
 
 MAX_ANSWER_BYTES = 64 * 1024
 # Questions that wait for their turn, for each one that may be asked at once.
@@ -34,7 +36,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     """What the checker is sent. `before` is the end of what it has let pass of the same answer."""
 
     id: str
-    stage: Literal["input", "output"]
+    stage: Stage
     model: str
     user_id: str
     before: str
@@ -50,7 +52,10 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class HttpChecker:
-    """The client of one checker. `note` is told when the service stops answering, and when it answers again."""
+    """The client of one checker. `note` is told when the service stops answering, and when it answers again.
+
+    `failures`: questions without an answer, by stage.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class HttpChecker:
         self._client = httpx.AsyncClient(
             headers=headers, limits=limits, timeout=timeout_s, trust_env=False, transport=transport
         )
+        self.failures = dict.fromkeys(get_args(Stage), 0)
         self._url = url
         self._timeout_s = timeout_s
         self._failure_passes = failure_passes
@@ -85,6 +91,7 @@ class HttpChecker:
         try:
             answer = await self._answer(question)
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError, TimeoutError, _Unusable) as error:
+            self.failures[question.stage] += 1
             return self._without_answer(_reason(error))
         if self._failing:
             self._failing = False

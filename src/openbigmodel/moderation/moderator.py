@@ -6,11 +6,11 @@ at once is said at once, without a task; everything else is told later, once, un
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from openbigmodel.moderation.checker import HttpChecker, Part, Question
+from openbigmodel.moderation.checker import HttpChecker, Part, Question, Stage
 from openbigmodel.moderation.text_filter import TextFilter
 from openbigmodel.moderation.verdict import (
     CLEAR,
@@ -72,7 +72,10 @@ def build_moderator(settings: ModerationSettings, note: Callable[[str], None]) -
 
 
 class Moderator:
-    """One per process. `inputs`, `outputs`: what it applies to; `may_disable`: accounts that may opt out."""
+    """One per process. `inputs`, `outputs`: what it applies to; `may_disable`: accounts that may opt out.
+
+    `seen` counts what was found, by stage and outcome.
+    """
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Moderator:
         self.checker = checker
         self.inputs = inputs
         self.outputs = outputs
+        self.seen: dict[tuple[Stage, Literal["blocked", "noted"]], int] = {}
         self._may_disable = frozenset(may_disable)
         self._checks: set[asyncio.Task[None]] = set()
 
@@ -96,20 +100,31 @@ class Moderator:
             return False
         return exempt or account_id in self._may_disable or "*" in self._may_disable
 
+    def count(self, stage: Stage, outcome: Literal["blocked", "noted"]) -> None:
+        """Count a find; for the one who searches an answer for words, too."""
+        self.seen[stage, outcome] = self.seen.get((stage, outcome), 0) + 1
+
+    def counts(self) -> dict[tuple[str, ...], float]:
+        """What was found, and what the checker did not answer, as metrics want it."""
+        found: dict[tuple[str, ...], float] = {key: float(count) for key, count in self.seen.items()}
+        if self.checker is not None:
+            found |= {(stage, "failed"): float(count) for stage, count in self.checker.failures.items()}
+        return found
+
     def check_input(self, subject: Subject, request: ChatRequest, tell: Tell) -> Verdict | Check:
         """The verdict on what the caller sent, or the check that will tell it."""
         parts = list(_parts_of(request))
         long = sum(len(part.text) for part in parts) > SLICE_CHARACTERS
         if self.checker is None and not long:
-            return self._by_words(parts)
-        return self._start(lambda: self._judge_input(subject, parts), tell)
+            return self._counted("input", self._by_words(parts))
+        return self._start("input", lambda: self._judge_input(subject, parts), tell)
 
     def check_output(self, subject: Subject, before: str, parts: list[Part], tell: Tell) -> Check:
         """Ask the checker about a piece of the answer; `before` is the end of what it has let pass."""
         checker = self.checker
         assert checker is not None
         question = Question(subject.id, "output", subject.model, subject.user_id, before, parts)
-        return self._start(lambda: checker.ask(question), tell)
+        return self._start("output", lambda: checker.ask(question), tell)
 
     async def close(self) -> None:
         """Forget what is under way, and close the checker's connections."""
@@ -156,19 +171,25 @@ class Moderator:
         )
         return Verdict(answer.blocked, most_severe([*noted, *answer.noted]))
 
-    def _start(self, judge: Callable[[], Awaitable[Verdict]], tell: Tell) -> Check:
-        check = asyncio.get_running_loop().create_task(_tell_later(judge, tell))
+    def _start(self, stage: Stage, judge: Callable[[], Awaitable[Verdict]], tell: Tell) -> Check:
+        check = asyncio.get_running_loop().create_task(self._tell_later(stage, judge, tell))
         self._checks.add(check)
         check.add_done_callback(self._checks.discard)
         return check
 
+    async def _tell_later(self, stage: Stage, judge: Callable[[], Awaitable[Verdict]], tell: Tell) -> None:
+        try:
+            outcome: Outcome = self._counted(stage, await judge())
+        except CheckerUnavailable as error:
+            outcome = error
+        tell(outcome)
 
-async def _tell_later(judge: Callable[[], Awaitable[Verdict]], tell: Tell) -> None:
-    try:
-        outcome: Outcome = await judge()
-    except CheckerUnavailable as error:
-        outcome = error
-    tell(outcome)
+    def _counted(self, stage: Stage, verdict: Verdict) -> Verdict:
+        if verdict.blocked is not None:
+            self.count(stage, "blocked")
+        elif verdict.noted:
+            self.count(stage, "noted")
+        return verdict
 
 
 def _parts_of(request: ChatRequest) -> Iterator[Part]:

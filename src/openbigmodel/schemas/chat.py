@@ -33,11 +33,38 @@ class ToolCall(msgspec.Struct, gc=False):
     function: FunctionCall | None = None
 
 
-class ContentPart(msgspec.Struct, gc=False):
-    """One part of a message whose content is a list."""
+class MediaUrl(msgspec.Struct, gc=False):
+    """An image or a video: a URL, a data URL or bare base64 (api.md §3.1)."""
+
+    url: str
+
+
+class FilePart(msgspec.Struct, gc=False, omit_defaults=True):
+    """A file that the model shall read, in one of three ways."""
+
+    file_id: str | None = None
+    file_url: str | None = None
+    file_data: str | None = None
+    filename: str | None = None
+
+
+class AudioPart(msgspec.Struct, gc=False, omit_defaults=True):
+    """Sound in base64; `format` is wav or mp3."""
+
+    data: str
+    format: str | None = None
+
+
+class ContentPart(msgspec.Struct, gc=False, omit_defaults=True):
+    """One part of a message whose content is a list; `type` says which of the other fields counts."""
 
     type: str
     text: str | None = None
+    image_url: str | MediaUrl | None = None
+    video_url: str | MediaUrl | None = None
+    file: FilePart | None = None
+    file_url: str | MediaUrl | None = None
+    input_audio: AudioPart | None = None
 
 
 class Message(msgspec.Struct, gc=False):
@@ -105,6 +132,12 @@ class ChatRequest(msgspec.Struct, gc=False):
     user_id: str | int | float | None = None
     sensitive_word_check: SensitiveWordCheck | None = None
     seed: int | None = None
+    # Unknown to bigmodel.cn and so never an error; only some engines are told (engines/profiles.py).
+    top_k: Any = None
+    min_p: Any = None
+    repetition_penalty: Any = None
+    presence_penalty: Any = None
+    frequency_penalty: Any = None
 
 
 class CachedTokens(msgspec.Struct, gc=False):

@@ -12,7 +12,7 @@ from openbigmodel.schemas.chat import ResponseFormat
 
 
 class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
-    """What an OpenAI-compatible engine is asked; from `chat_template_kwargs` on, the fields are GLM's own or one engine's."""
+    """What every OpenAI-compatible engine may be asked. What only one kind takes is added by `engines/translate.py`."""
 
     model: str
     messages: msgspec.Raw | list[dict[str, Any]]
@@ -21,18 +21,11 @@ class EngineRequest(msgspec.Struct, gc=False, omit_defaults=True):
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    stop: str | list[str] | None = None
+    stop: list[str] | None = None
     seed: int | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     response_format: ResponseFormat | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    timings_per_token: bool | None = None
-    return_progress: bool | None = None
-    thinking: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
-    do_sample: bool | None = None
-    tool_stream: bool | None = None
 
 
 class FunctionDelta(msgspec.Struct, gc=False):

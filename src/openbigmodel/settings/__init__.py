@@ -1,19 +1,19 @@
 """One frozen structure with everything that can be set, and the one function that reads it."""
 
-from openbigmodel.settings.fields import (
-    DownloadSettings,
+from openbigmodel.settings.engine_fields import (
     EngineSettings,
-    Field,
     GlmEngineSettings,
     LlamaCppEngineSettings,
-    ModelFile,
     ModelSettings,
-    ModerationSettings,
     OpenAIEngineSettings,
-    Secret,
+)
+from openbigmodel.settings.fields import (
+    DownloadSettings,
+    Field,
+    MediaSettings,
+    ModerationSettings,
     ServerSettings,
     Settings,
-    SettingsError,
     fields_of,
 )
 from openbigmodel.settings.loader import load_settings
@@ -26,6 +26,12 @@ from openbigmodel.settings.terms import (
     read_limits,
     read_price,
 )
+from openbigmodel.settings.values import (
+    ModelFile,
+    Secret,
+    Secrets,
+    SettingsError,
+)
 
 __all__ = [
     "EVERY_TIER",
@@ -35,6 +41,7 @@ __all__ = [
     "Field",
     "GlmEngineSettings",
     "LlamaCppEngineSettings",
+    "MediaSettings",
     "ModelFile",
     "ModelLimits",
     "ModelPrice",
@@ -43,6 +50,7 @@ __all__ = [
     "OpenAIEngineSettings",
     "PriceBand",
     "Secret",
+    "Secrets",
     "ServerSettings",
     "Settings",
     "SettingsError",

@@ -17,34 +17,55 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from openbigmodel.settings.fields import (
-    DOWNLOAD_PREFIXES,
+from openbigmodel.settings.engine_fields import (
     ENGINE_KINDS,
-    DownloadSettings,
     EngineSettings,
-    Field,
     GlmEngineSettings,
-    ModelFile,
     ModelSettings,
-    ModerationSettings,
-    NetworkText,
     OpenAIEngineSettings,
-    Secret,
-    Section,
+)
+from openbigmodel.settings.fields import (
+    DownloadSettings,
+    Field,
+    MediaSettings,
+    ModerationSettings,
     ServerSettings,
     Settings,
-    SettingsError,
     fields_of,
 )
 from openbigmodel.settings.terms import read_limits, read_price
+from openbigmodel.settings.values import (
+    DOWNLOAD_PREFIXES,
+    ModelFile,
+    NetworkText,
+    Secret,
+    Secrets,
+    Section,
+    SettingsError,
+)
 
 _PREFIX = "BIGMODEL_"
 _CONFIG = "BIGMODEL_CONFIG"
 
 _SectionT = TypeVar("_SectionT", bound=Section)
 
-# Tables with a grammar of their own.
-_TABLES: Mapping[str, Callable[[object], object]] = {"price": read_price, "limits": read_limits}
+
+def _one_or_more(value: object) -> str | tuple[str, ...]:
+    """A name, or a list of them. ValueError carries the rest of a sentence that begins with the setting."""
+    each = value if isinstance(value, list) else [value]
+    names = tuple(name for name in each if isinstance(name, str) and name)
+    if not names or len(names) != len(each):
+        raise ValueError(" must be a name, or a list of names")
+    return names if isinstance(value, list) else names[0]
+
+
+# Values with a grammar of their own.
+_OWN_GRAMMAR: Mapping[str, Callable[[object], object]] = {
+    "price": read_price,
+    "limits": read_limits,
+    "engine": _one_or_more,
+    "target": _one_or_more,
+}
 
 
 def load_settings(
@@ -124,8 +145,9 @@ class _Loader:
         models = tuple(self._section(ModelSettings, *entry) for entry in self._entries("models", "id"))
         server = self._section(ServerSettings, self._table.get("server", {}), "server.")
         downloads = self._section(DownloadSettings, self._table.get("downloads", {}), "downloads.")
+        media = self._section(MediaSettings, self._table.get("media", {}), "media.")
         moderation = self._section(ModerationSettings, self._table.get("moderation", {}), "moderation.")
-        sections = ("server", "downloads", "moderation", "engines", "models")
+        sections = ("server", "downloads", "moderation", "media", "engines", "models")
         rest = {key: value for key, value in self._table.items() if key not in sections}
         if "data" not in rest:
             rest["data"] = str(self._default_data())
@@ -136,6 +158,7 @@ class _Loader:
             server=server,
             downloads=downloads,
             moderation=moderation,
+            media=media,
             engines=engines,
             models=models,
         )
@@ -182,7 +205,7 @@ class _Loader:
         return cls(**values)
 
     def _value(self, field: Field, value: object, name: str) -> object:
-        read = _TABLES.get(field.name)
+        read = _OWN_GRAMMAR.get(field.name)
         if read is not None:
             try:
                 return read(value)
@@ -197,6 +220,10 @@ class _Loader:
 
     def _own_type(self, wanted: type, raw: object, name: str) -> object:
         """The types that TOML lacks; all of them are written as text."""
+        if wanted is Secrets:
+            return Secrets(
+                *(self._secret_text(text, name) for text in (raw if isinstance(raw, list) else [raw]))
+            )
         if not isinstance(raw, str) or not raw:
             raise SettingsError(f"{self._label(name)} must be text")
         if wanted is Secret:
@@ -223,6 +250,11 @@ class _Loader:
             return NetworkText(ipaddress.ip_network(raw.strip()))
         except ValueError as error:
             raise SettingsError(f"{self._label(name)}: {error}") from error
+
+    def _secret_text(self, raw: object, name: str) -> Secret:
+        if not isinstance(raw, str) or not raw:
+            raise SettingsError(f"{self._label(name)} must be text, or a list of texts")
+        return self._secret(raw, name)
 
     def _secret(self, raw: str, name: str) -> Secret:
         scheme, colon, variable = raw.partition(":")
@@ -273,6 +305,8 @@ class _Loader:
             names.append(engine.name)
             if isinstance(engine, OpenAIEngineSettings | GlmEngineSettings):
                 self._check_url(engine.base_url, where + "base_url")
+            if isinstance(engine, GlmEngineSettings) and engine.coding_base_url:
+                self._check_url(engine.coding_base_url, where + "coding_base_url")
         self._check_models(settings.models, names)
 
     def _check_moderation(self, moderation: ModerationSettings) -> None:
@@ -288,11 +322,27 @@ class _Loader:
             if model.id.lower() in seen:
                 raise SettingsError(f"{self._label(where + 'id')} is used twice")
             seen.add(model.id.lower())
-            name = model.engine
-            if name not in engine_names:
-                close = difflib.get_close_matches(name, engine_names, n=1)
-                hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
-                raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
+            for name in model.engine_names:
+                if name not in engine_names:
+                    close = difflib.get_close_matches(name, engine_names, n=1)
+                    hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
+                    raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
+            self._check_balance(model, where)
+
+    def _check_balance(self, model: ModelSettings, where: str) -> None:
+        """Lists that belong together."""
+        count = len(model.engine_names)
+        if (
+            len(set(model.engine_names)) < count
+            and len(set(zip(model.engine_names, model.targets, strict=False))) < count
+        ):
+            raise SettingsError(f"{self._label(where + 'engine')} names an engine twice")
+        if len(model.targets) != count:
+            raise SettingsError(f"{self._label(where + 'target')} must be one name, or one for each engine")
+        if (model.balance == "weighted") != bool(model.weights):
+            raise SettingsError(f"{self._label(where + 'weights')} and balance = weighted need each other")
+        if model.weights and len(model.weights) != count:
+            raise SettingsError(f"{self._label(where + 'weights')} must be one number for each engine")
 
     def _check_url(self, url: str, name: str, credential: str = "api_key") -> None:
         try:

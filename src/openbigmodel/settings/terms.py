@@ -10,18 +10,22 @@ the rest of a sentence that begins with the place: `.bands[1].input must be …`
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import TypeGuard
 
 import msgspec
 
+from openbigmodel.settings.amounts import exact_amount
+
 TIERS = ("V0", "V1", "V2", "V3")
 EVERY_TIER = "*"
 
-_AMOUNT = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _COUNT_MAX = 1_000_000_000_000
+# What the catalogue knows of bigmodel.cn, and no request here can cost yet.
+_UNSERVED = {
+    "per_image": "images are not made here yet",
+    "batch_percent": "requests in batches are not taken here yet",
+}
 
 
 class ModelLimits(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -55,9 +59,12 @@ class ModelPrice(msgspec.Struct, frozen=True):
     batch_percent: int = 50
 
 
-def read_price(raw: object) -> ModelPrice:
-    """Reads a table as above. Raises ValueError."""
+def read_price(raw: object, *, catalog: bool = False) -> ModelPrice:
+    """Reads a table as above. Raises ValueError, also for what nothing would be charged by unless it is a `catalog`'s."""
     table = _table(raw, ("input", "output", "cached", "bands", "per_call", "per_image", "batch_percent"), "")
+    for key, why in _UNSERVED.items():
+        if key in table and not catalog:
+            raise ValueError(f".{key} would never be charged: {why}. Leave it out")
     flat = [key for key in ("input", "output", "cached") if key in table]
     if "bands" in table and flat:
         raise ValueError(f".{flat[0]} and bands exclude each other; write it into the first band")
@@ -145,15 +152,13 @@ def _table(raw: object, known: Iterable[str], where: str) -> dict[str, object]:
 
 
 def _amount(raw: object, where: str) -> str:
-    """The exact decimal text of an amount; of a binary fraction, the shortest that means it."""
-    text = raw if isinstance(raw, str) else ""
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        text = format(Decimal(repr(raw)), "f")
-    if not _AMOUNT.fullmatch(text):
+    """The exact decimal text of an amount."""
+    try:
+        return exact_amount(raw)
+    except ValueError as error:
         raise ValueError(
             f"{where} must be an amount in yuan such as 12 or 0.8: not negative, nine decimal places at most"
-        )
-    return text
+        ) from error
 
 
 def _is_count(raw: object) -> TypeGuard[int]:

@@ -38,7 +38,16 @@ class Platform:
         )
         self.auth = AuthStore(self.database, folder, now_ms=self.clock)
         self.prices = prices
-        parts = Parts(self.database, self.auth, self.cashier, prices, plans, self.note_used)
+        parts = Parts(
+            self.database,
+            self.auth,
+            self.cashier,
+            prices,
+            plans,
+            self.note_used,
+            routed=lambda: ["Own-Model"],
+            catalogued=[model.id for model in catalog],
+        )
         self.service = admin_service(parts, self.clock)
 
     def clock(self) -> int:

@@ -1,6 +1,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from openbigmodel.billing.store import Books
 from tests.unit.admin.parts import Platform, run
 
 
@@ -33,9 +36,56 @@ def test_trial_credit_is_a_posting_like_any_other(tmp_path: Path) -> None:
         account = await platform.account(credit="5")
         assert (await platform.ask("accounts.show", account=account))["balance"] == "5.000000000"
         (action,) = (await platform.ask("credit.list", account=account))["actions"]
-        assert (action["kind"], action["memo"]) == ("topup", "trial credit")
+        assert (action["kind"], action["memo"]) == ("gift", "trial credit")
         assert (await platform.refused("accounts.create", name="x", credit="much")).code == "bad_value"
         assert len((await platform.ask("accounts.list"))["accounts"]) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_an_account_is_never_there_without_its_trial_credit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(platform: Platform) -> None:
+        def fails(*_: object) -> int:
+            raise ValueError("the ledger is full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Books, "post", fails)
+            refusal = await platform.refused("accounts.create", name="team", credit="5")
+        assert (refusal.code, str(refusal)) == ("bad_value", "The ledger is full.")
+        assert (await platform.ask("accounts.list"))["accounts"] == []
+
+    run(tmp_path, scenario)
+
+
+def test_credit_can_be_a_gift_later_too(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        await platform.ask("credit.add", account=account, yuan="2", gift=True)
+        await platform.ask("credit.add", account=account, yuan="3")
+        actions = (await platform.ask("credit.list", account=account))["actions"]
+        assert [(action["kind"], action["yuan"]) for action in actions] == [
+            ("topup", "3.000000000"),
+            ("gift", "2.000000000"),
+        ]
+
+    run(tmp_path, scenario)
+
+
+def test_a_user_changes_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        await platform.ask("users.add", email="a@b.example", account=account, role="owner")
+        user = await platform.ask("users.add", email="c@b.example", account=account)
+        # The role cannot be, so the state stays, too.
+        refusal = await platform.refused("users.update", user=user["id"], role="operator", state="disabled")
+        assert refusal.code == "bad_value"
+        users = (await platform.ask("users.list", account=account))["users"]
+        assert sorted((each["role"], each["state"]) for each in users) == [
+            ("member", "active"),
+            ("owner", "active"),
+        ]
 
     run(tmp_path, scenario)
 

@@ -51,6 +51,70 @@ def test_a_list_restricts_an_empty_one_lifts_and_none_leaves(tmp_path: Path) -> 
     run(tmp_path, scenario)
 
 
+def test_a_key_that_has_ended_is_expired_and_no_longer_counted(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        await platform.ask("keys.create", account=account, expires="2026-11-18T11:06:41Z")
+        disabled = (await platform.ask("keys.create", account=account, expires="2026-11-18T11:06:41Z"))["id"]
+        await platform.ask("keys.disable", key=disabled)
+
+        async def states() -> tuple[list[str], int]:
+            keys = (await platform.ask("keys.list", account=account))["keys"]
+            shown = await platform.ask("accounts.show", account=account)
+            return sorted(key["state"] for key in keys), shown["keys"]
+
+        platform.now_ms += 999
+        assert await states() == (["active", "disabled"], 1)
+        platform.now_ms += 1
+        assert await states() == (["disabled", "expired"], 0)
+
+    run(tmp_path, scenario)
+
+
+def test_a_key_that_will_never_work_is_made_with_a_warning(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        made = await platform.ask("keys.create", account=account, expires="2026-11-18T11:06:40Z")
+        assert made["key"]
+        assert made["warning"] == "The key will never work: it ended at 2026-11-18T11:06:40.000Z."
+        made = await platform.ask("keys.create", account=account, expires="2026-11-18T11:06:41Z")
+        assert "warning" not in made
+
+    run(tmp_path, scenario)
+
+
+def test_a_model_that_nobody_knows_is_taken_with_a_warning(tmp_path: Path) -> None:
+    unheard_of = (
+        "Nothing here is called GLM-46: no model that is served, has a price or is in the catalogue. "
+        "Did you mean glm-4.6?"
+    )
+
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        price = {"input": 1, "output": 1}
+        end = "2099-01-01T00:00:00Z"
+        made = await platform.ask("keys.create", account=account, models=["GLM-4.6", "GLM-46"])
+        assert made["warning"] == unheard_of
+        assert (await platform.ask("keys.restrict", key=made["id"], models=["GLM-46"]))[
+            "warning"
+        ] == unheard_of
+        pack = await platform.ask("packs.grant", account=account, tokens=1, to=end, models=["GLM-46"])
+        assert pack["warning"] == unheard_of
+        assert (await platform.ask("prices.set", model="GLM-46", price=price))["warning"] == unheard_of
+        # From now on it has a price.
+        for names in (["GLM-46"], ["own-model"], ["glm-4.6"], ["cogview-4"]):
+            assert "warning" not in await platform.ask("keys.create", account=account, models=names)
+            pack = await platform.ask("packs.grant", account=account, tokens=1, to=end, models=names)
+            assert "warning" not in pack
+            assert "warning" not in await platform.ask("prices.set", model=names[0], price=price)
+        assert (
+            "Did you mean"
+            not in (await platform.ask("keys.create", account=account, models=["qwerty"]))["warning"]
+        )
+
+    run(tmp_path, scenario)
+
+
 def test_a_rotated_key_names_its_successor_and_its_end(tmp_path: Path) -> None:
     async def scenario(platform: Platform) -> None:
         account = await platform.account()

@@ -23,14 +23,22 @@ def test_a_question_arrives_as_it_was_asked() -> None:
 
 
 def test_an_answer_arrives_as_it_was_given() -> None:
-    line = write_answer({"id": "1", "list": [1, None]})
+    line = b"".join(write_answer({"id": "1", "list": [1, None]}))
 
     assert line.count(b"\n") == 1
     assert read_answer(line) == {"id": "1", "list": [1, None]}
 
 
 def test_an_empty_answer_is_an_answer() -> None:
-    assert read_answer(write_answer({})) == {}
+    assert read_answer(b"".join(write_answer({}))) == {}
+
+
+def test_a_long_answer_comes_in_pieces() -> None:
+    answer = {"a": list(range(2500)), "b": {"c": [1]}, "d": [], "e": None}
+    pieces = list(write_answer(answer))
+
+    assert max(map(len, pieces)) < 6000
+    assert read_answer(b"".join(pieces)) == answer
 
 
 def test_a_refusal_is_raised_where_the_answer_is_read() -> None:

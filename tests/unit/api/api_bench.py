@@ -3,18 +3,21 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import httpx
 import uvloop
 from starlette.applications import Starlette
 
+from openbigmodel.api.anthropic import AnthropicApi
 from openbigmodel.api.callers import Callers
 from openbigmodel.api.chat import ChatRoute
 from openbigmodel.api.client_address import TrustedProxies
 from openbigmodel.api.health import HealthApi
 from openbigmodel.api.models import ModelsApi
 from openbigmodel.api.monitor import MonitorApi
-from openbigmodel.api.routes import asgi_app
+from openbigmodel.api.responses import ResponsesApi
+from openbigmodel.api.routes import Apis, asgi_app
 from openbigmodel.api.surfaces import SURFACES
 from openbigmodel.auth.accounts import FlaggedKey
 from openbigmodel.auth.api_keys import Authenticator, KnownKey, Principal
@@ -25,6 +28,7 @@ from openbigmodel.credentials import new_api_key
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Step
 from openbigmodel.ids import IdSource
+from openbigmodel.inference.responses.store import ResponseStore
 from tests.unit.inference.pipeline_bench import Bench
 
 OPERATOR = new_api_key(os.urandom)
@@ -103,8 +107,17 @@ class ApiBench:
 
     def app_with(self, monitor: MonitorApi) -> Starlette:
         """All routes; those of plans and usage on something that is not here."""
-        models = ModelsApi(self.bench.pipeline.registry, self.callers, CREATED_S)
-        return asgi_app(models, self.health, monitor, self.callers)
+        registry = self.bench.pipeline.registry
+        # Nothing is stored here: who asks for a response is a test of its own.
+        store = cast("ResponseStore", None)
+        apis = Apis(
+            models=ModelsApi(registry, self.callers, CREATED_S),
+            health=self.health,
+            monitor=monitor,
+            responses=ResponsesApi(store, self.callers),
+            anthropic=AnthropicApi(registry, self.callers, CREATED_S),
+        )
+        return asgi_app(apis, self.callers)
 
     def quota(self, account_id: str, now_ms: int) -> None:
         """Stands in for the plans: nobody has one."""

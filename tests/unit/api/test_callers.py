@@ -109,6 +109,61 @@ def test_what_a_key_is_not_for(
         assert code is None
 
 
+ANTHROPIC = ApiEndpoint("chat", coding_keys=True, api_key_header=True)
+
+
+def at_the_edge_with(known: Callers, endpoint: ApiEndpoint, lines: list[str]) -> Principal:
+    found = read_head("\r\n".join(("POST / HTTP/1.1", "host: a", *lines, "\r\n")).encode())
+    assert found is not None
+    return known.authenticate(found[0], RecordingSink([], "hot"), endpoint)
+
+
+def by_asgi_with(known: Callers, endpoint: ApiEndpoint, lines: list[str]) -> Principal:
+    headers = [tuple(part.encode() for part in line.split(": ", 1)) for line in lines]
+    return known.authenticate_request(Request({"type": "http", "headers": headers}), endpoint)
+
+
+@pytest.mark.parametrize("judge", [at_the_edge_with, by_asgi_with])
+@pytest.mark.parametrize(
+    ("lines", "endpoint", "code"),
+    [
+        ([f"x-api-key: {USER}"], ANTHROPIC, None),
+        ([f"authorization: Bearer {USER}"], ANTHROPIC, None),
+        ([f"authorization: Bearer {USER}", f"x-api-key: {USER}"], ANTHROPIC, None),
+        ([f"authorization: {USER}", f"x-api-key: {USER}"], ANTHROPIC, None),
+        ([f"x-api-key: {USER}"], CHAT, "1001"),
+        ([f"authorization: Bearer {USER}", f"x-api-key: {CODING_USER}"], CHAT, None),
+        ([f"authorization: Bearer {USER}", f"x-api-key: {CODING_USER}"], ANTHROPIC, "1002"),
+        ([f"authorization: Bearer {CODING_USER}", f"x-api-key: {USER}"], ANTHROPIC, "1002"),
+        ([f"authorization: Bearer {USER}", "x-api-key: nonsense"], ANTHROPIC, "1002"),
+        (["x-api-key: nonsense"], ANTHROPIC, "1002"),
+        ([f"x-api-key: {USER.id}.{CODING_USER.secret}"], ANTHROPIC, "1000"),
+        ([], ANTHROPIC, "1001"),
+    ],
+)
+def test_a_credential_in_the_header_of_anthropics_clients(
+    judge: Callable[[Callers, ApiEndpoint, list[str]], Principal],
+    lines: list[str],
+    endpoint: ApiEndpoint,
+    code: str | None,
+) -> None:
+    known = callers()
+    for _ in range(2):  # the second time it is remembered
+        try:
+            principal = judge(known, endpoint, lines)
+        except ApiError as error:
+            assert error.code == code
+        else:
+            assert (code, principal.api_key_id) == (None, USER.id)
+
+
+def test_two_keys_in_one_header_are_none() -> None:
+    for judge in (at_the_edge_with, by_asgi_with):
+        with pytest.raises(ApiError) as refused:
+            judge(callers(), ANTHROPIC, [f"x-api-key: {USER}, {CODING_USER}"])
+        assert refused.value.code == "1002"
+
+
 def test_keys_where_none_belong_are_looked_for() -> None:
     async def main() -> None:
         leaks = LeakWatch(Keys(), print)

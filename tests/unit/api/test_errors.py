@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from openbigmodel.api.errors import error_response, not_found, respond_error
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.glm_dialect import GLM
 from tests.unit.inference.pipeline_bench import RecordingSink
 
 
@@ -17,7 +18,7 @@ def request(path: str = "/", language: bytes = b"") -> Request:
 def test_an_error_is_the_same_at_both_doors() -> None:
     error = ApiError("1305", retry_after_s=7)
     sink = RecordingSink([], "sink")
-    respond_error(sink, error, "en", "2026")
+    respond_error(sink, error, "en", "2026", GLM)
     response = error_response(error, "en")
 
     assert sink.status == response.status_code == 429

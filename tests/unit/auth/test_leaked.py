@@ -170,6 +170,8 @@ def test_a_line_for_the_log_has_no_secret() -> None:
     assert without_secrets(f"/x/{KEY}/y") == f"/x/{KEY.id}.***/y"
     # Not even half of it.
     assert without_secrets(f"/x/{KEY.id}.{KEY.secret[:20]}") == f"/x/{KEY.id}.***"
+    # As much of a key as fits into a request id.
+    assert without_secrets(str(KEY)[:64]) == f"{KEY.id}.***"
 
 
 async def settled(watch: LeakWatch) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from openbigmodel.auth import store as store_module
 from openbigmodel.auth.accounts import UnknownAccount
 from openbigmodel.auth.api_keys import Authenticator, Principal
 from openbigmodel.auth.master_key import MasterKeyError
@@ -12,6 +13,7 @@ from openbigmodel.auth.store import MASTER_KEY_FILE, AuthStore
 from openbigmodel.credentials import sign_jwt
 from openbigmodel.db.connection import Database
 from openbigmodel.db.migrations import MIGRATIONS, migrate
+from openbigmodel.db.queries import QUERIES
 from openbigmodel.errors import ApiError
 
 NOW_MS = 1_795_000_000_000
@@ -182,3 +184,21 @@ def test_accounts_and_keys_of_an_earlier_release_keep_what_they_had(tmp_path: Pa
         assert found is not None and not found.principal.restricted
 
     run(tmp_path, scenario)
+
+
+def test_accounts_are_read_a_page_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_ACCOUNTS_PER_PAGE", 3)
+
+    async def scenario(store: AuthStore) -> None:
+        # All of the same millisecond.
+        made = {(await store.create_account("same")).id for _ in range(10)}
+        pages = list(store.pages_of_accounts())
+        assert [len(page) for page in pages] == [3, 3, 3, 1]
+        assert [account.id for page in pages for account in page] == sorted(made)
+        assert len(store.list_accounts()) == 10
+
+    run(tmp_path, scenario)
+    connection = apsw.Connection(str(tmp_path / "x.db"))
+    (plan,) = connection.execute("EXPLAIN QUERY PLAN " + QUERIES["list_accounts"], (-1, "", 3)).fetchall()
+    assert "USING INDEX accounts_by_age" in str(plan[3])
+    connection.close()

@@ -63,19 +63,22 @@ def test_roles_and_states_change(tmp_path: Path) -> None:
         account = await store.create_account("one")
         user = await store.add_user("li@example.com", "viewer", account_id=account.id)
         operator = await store.add_user("root@example.com", "operator")
-        assert (await store.set_role(user.id, "member")).role == "member"
-        assert (await store.set_user_state(user.id, "disabled")).state == "disabled"
-        assert (await store.set_user_state(operator.id, "disabled")).state == "disabled"
+        assert (await store.update_user(user.id, role="member")).role == "member"
+        assert (await store.update_user(user.id, state="disabled")).state == "disabled"
+        assert (await store.update_user(operator.id, state="disabled")).state == "disabled"
         assert [(each.role, each.state) for each in store.list_users(account.id)] == [("member", "disabled")]
         with pytest.raises(ValueError, match="operators belong to no account"):
-            await store.set_role(user.id, "operator")
+            await store.update_user(user.id, role="operator")
         with pytest.raises(ValueError, match="operators belong to no account"):
-            await store.set_role(operator.id, "owner")
+            await store.update_user(operator.id, role="owner")
         with pytest.raises(ValueError, match="the role must be one of"):
-            await store.set_role(user.id, "king")  # type: ignore[arg-type]
+            await store.update_user(user.id, role="king")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="the state must be one of"):
-            await store.set_user_state(user.id, "asleep")  # type: ignore[arg-type]
-        for change in (store.set_role("nobody", "owner"), store.set_user_state("nobody", "active")):
+            await store.update_user(user.id, state="asleep")  # type: ignore[arg-type]
+        for change in (
+            store.update_user("nobody", role="owner"),
+            store.update_user("nobody", state="active"),
+        ):
             with pytest.raises(UnknownUser):
                 await change
 
@@ -88,22 +91,22 @@ def test_the_last_owner_leaves_last(tmp_path: Path) -> None:
         account = await store.create_account("one")
         owner = await store.add_user("li@example.com", "owner", account_id=account.id)
         # Alone, an owner may be anything.
-        await store.set_role(owner.id, "member")
-        await store.set_role(owner.id, "owner")
+        await store.update_user(owner.id, role="member")
+        await store.update_user(owner.id, role="owner")
         member = await store.add_user("wang@example.com", "member", account_id=account.id)
         for leaving in (
-            store.set_role(owner.id, "viewer"),
-            store.set_user_state(owner.id, "disabled"),
+            store.update_user(owner.id, role="viewer"),
+            store.update_user(owner.id, state="disabled"),
             store.remove_user(owner.id),
         ):
             with pytest.raises(ValueError, match=r"li@example\.com is the only owner of the account"):
                 await leaving
         second = await store.add_user("zhao@example.com", "owner", account_id=account.id)
-        await store.set_user_state(second.id, "disabled")
+        await store.update_user(second.id, state="disabled")
         # A disabled owner is none.
         with pytest.raises(ValueError, match="the only owner"):
             await store.remove_user(owner.id)
-        await store.set_user_state(second.id, "active")
+        await store.update_user(second.id, state="active")
         await store.remove_user(owner.id)
         await store.remove_user(member.id)
         await store.remove_user(second.id)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openbigmodel.billing.plan_windows import HOUR_MS
+from openbigmodel.billing.periods import HOUR_MS
 from openbigmodel.billing.plans import PlanHold, Plans
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import MICRO, load_catalog

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -12,6 +13,7 @@ from openbigmodel.billing.audit import PROBLEMS_MAX, _rates, verify
 from openbigmodel.billing.chain import GENESIS, NO_USAGE, POSTING_WIDTH, link
 from openbigmodel.billing.pricing import Band, Price
 from openbigmodel.billing.usage import Usage
+from openbigmodel.db import migrations
 from openbigmodel.db.migrations import MIGRATIONS, DatabaseTooNew, migrate
 from openbigmodel.db.queries import QUERIES
 from tests.cash_desk import DAY_MS, START_MS, Desk, clean, run
@@ -50,10 +52,15 @@ async def all_kinds(desk: Desk) -> None:
     await desk.bill(desk.line("call"), bounds=(1, 1))
 
 
+async def all_kinds_and_a_gift(desk: Desk) -> None:
+    await all_kinds(desk)
+    await desk.cashier.give("b", 30, "welcome")
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("audit") / "platform.db"
-    run(path, all_kinds)
+    run(path, all_kinds_and_a_gift)
     report = clean(path)
     assert report.postings > 15
     return path.read_bytes()
@@ -99,6 +106,39 @@ def test_an_empty_database_and_one_from_before_the_ledger_are_clean(tmp_path: Pa
         old.execute("CREATE TABLE IF NOT EXISTS t (x)")
         old.close()
         assert clean(tmp_path / f"{steps}.db").postings == 0
+
+
+def _execute(connection: apsw.Connection, sql: str) -> None:
+    connection.execute(sql)
+
+
+def test_a_ledger_from_before_there_were_gifts_verifies_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.db"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "MIGRATIONS", MIGRATIONS[:7])
+        run(path, all_kinds)
+    before = clean(path)
+    assert before.postings > 15
+
+    async def later(desk: Desk) -> None:
+        await desk.cashier.give("a", 3, "welcome")
+        for change in ("UPDATE ledger SET memo = 'x'", "DELETE FROM ledger"):
+            with pytest.raises(apsw.ConstraintError, match="append-only"):
+                await desk.database.write(partial(_execute, sql=change))
+
+    run(path, later)
+    after = clean(path)
+    assert after.postings == before.postings + 1
+    connection = apsw.Connection(str(path))
+    hashes = connection.execute("SELECT hash FROM ledger ORDER BY seq").fetchall()
+    assert hashes[before.postings - 1] == (bytes.fromhex(before.head),)
+    names = {
+        name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE tbl_name = 'ledger'")
+    }
+    assert names >= {"ledger_by_book", "ledger_refunds", "ledger_actions_by_book"}
+    connection.close()
 
 
 def test_what_is_no_database_is_told(tmp_path: Path) -> None:

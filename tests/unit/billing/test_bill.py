@@ -22,12 +22,13 @@ def test_a_bill_is_of_its_month_alone(tmp_path: Path) -> None:
     world.post("refund", 700, START_MS - 1)
     world.post("refund", 5, END_MS - 1)
     world.post("topup", 60, START_MS)
+    world.post("gift", 7, START_MS)
     world.post("adjust", -8, START_MS)
     with Statements.open(tmp_path) as statements:
         bill = make_bill(statements, statements.owner(ACCOUNT), MONTH, END_MS)
     assert bill.used.requests == 2
     assert bill.exact == Amounts(consumption=charges, discount=0, refunds=5, payable=charges - 5)
-    assert (bill.topups, bill.adjustments, bill.closed) == (60, -8, True)
+    assert (bill.topups, bill.gifts, bill.adjustments, bill.closed) == (60, 7, -8, True)
 
 
 def test_what_packs_covered_is_a_discount(tmp_path: Path) -> None:

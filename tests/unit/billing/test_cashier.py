@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from openbigmodel.billing.cashier import Payer
-from openbigmodel.billing.ledger import NO_HOLD, Burn, Charge, Hold
+from openbigmodel.billing.ledger import NO_HOLD, Burn, Charge
 from openbigmodel.billing.replies import MAX_REPLY_BYTES, Claimed, StoredReply
 from openbigmodel.db.connection import DatabaseBusy, DatabaseClosed
 from openbigmodel.db.writer import QUEUE_ITEMS_MAX
@@ -165,15 +165,20 @@ def test_what_an_engine_claims_beyond_the_hold_is_told_and_not_charged(path: Pat
     clean(path)
 
 
-def test_a_batch_has_its_discount(path: Path) -> None:
+def test_what_is_given_is_no_payment_and_comes_with_what_it_is_for(path: Path) -> None:
     async def scenario(desk: Desk) -> None:
-        await desk.cashier.top_up("a", 1000)
-        hold = desk.cashier.hold(Payer("a"), "plain", 10, 5, batch=True)
-        assert isinstance(hold, Hold)
-        assert hold.cash == 100
-        done: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        line = desk.cashier.settle(hold, desk.line(batch=True), done.set_result)
-        assert (await done, line.charge) == (None, 100)
+        with pytest.raises(ValueError, match="more than nothing"):
+            await desk.cashier.give("a", 0)
+        assert await desk.cashier.give("a", 700, "welcome") == 700
+
+        def fails(_: apsw.Connection) -> None:
+            raise ValueError("no such account")
+
+        with pytest.raises(ValueError, match="no such account"):
+            await desk.cashier.give("b", 700, "", fails)
+        assert desk.cashier.balance("b") == (0, 0)
+        await desk.cashier.top_up("a", 5)
+        assert desk.postings() == [("gift", 700, 700), ("topup", 5, 705)]
 
     run(path, scenario)
     clean(path)
@@ -461,25 +466,3 @@ def test_an_action_goes_on_when_its_caller_is_gone(path: Path) -> None:
 
     run(path, scenario)
     clean(path)
-
-
-def test_the_audit_tells_when_memory_and_disk_differ(path: Path) -> None:
-    async def scenario(desk: Desk) -> None:
-        await desk.cashier.top_up("a", 1000)
-        assert desk.cashier.audit() == []
-        # While something is on its way, they may.
-        line, written = desk.start(desk.line())
-        assert line.charge == 200
-        assert desk.cashier.audit() == []
-        await written
-        assert desk.cashier.audit() == []
-        desk.cashier.ledger.credit("a", 1)
-        missing = ["account a has 800 nano-yuan on disk, in memory 801 and 0 held"]
-        assert desk.cashier.audit() == missing
-        # What was found stays until the two can be compared again.
-        _, written = desk.start(desk.line("nothing", account_id="b"), payer=Payer("b", exempt=True))
-        assert desk.cashier.audit() == desk.cashier.problems == missing
-        await written
-        assert desk.cashier.audit() == missing
-
-    run(path, scenario)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from openbigmodel.billing.bill import make_bills
-from openbigmodel.billing.export import bills_csv, details_csv, fen_in_yuan, plain_text, usage_csv
+from openbigmodel.billing.export import bills_csv, details_csv, plain_text, usage_csv
 from openbigmodel.billing.periods import DAY_MS
 from openbigmodel.billing.statement import By, Line, Statements
 from tests.statement_world import ACCOUNT, KEY, MONTH, SECOND_KEY, START_MS, World
@@ -118,7 +118,3 @@ def test_no_cell_of_a_line_that_comes_from_outside_becomes_a_formula(tmp_path: P
 
 def _nothing(line: Line) -> int:
     return 0
-
-
-def test_fen() -> None:
-    assert [fen_in_yuan(fen) for fen in (0, 5, 150, -5, -150)] == ["0.00", "0.05", "1.50", "-0.05", "-1.50"]

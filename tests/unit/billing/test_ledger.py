@@ -44,7 +44,7 @@ def test_a_post_takes_what_was_used_and_returns_the_rest() -> None:
     ledger = ledger_with(100)
     held = hold(ledger, 30, 40)
     assert held.open
-    assert (held.cash, held.taken_ms, held.prompt_bound, held.completion_bound) == (70, 1, 30, 40)
+    assert (held.cash, held.packs, held.open) == (70, (), True)
     assert held.price is PRICE
     assert money(ledger) == (30, 70)
     assert ledger.post(held, used(20, 5), 2) == Charge(25)

@@ -45,6 +45,8 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.ledger = self.ledger_type()
         self.reference = ReferenceLedger()
+        # What each hold is for.
+        self.bounds: dict[Hold, tuple[int, int]] = {}
         self.price = Price("x", 1, (Band(1_000_000, 1_000_000),))
         self.now_ms = 0
 
@@ -113,6 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert expected is not None, "admitted, though it is not covered"
         assert held.cash == expected.cash
         assert [(p.id, n) for p, n in held.packs] == [(p.id, n) for p, n in expected.shares]
+        self.bounds[held] = prompt, completion
         return (held, expected)
 
     @rule(
@@ -127,8 +130,9 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> Any:
         """None: all that the hold is for. Less and more than that happens, too."""
         held, expected = pair
-        prompt = held.prompt_bound if prompt is None else prompt
-        completion = held.completion_bound if completion is None else completion
+        bounds = self.bounds[held]
+        prompt = bounds[0] if prompt is None else prompt
+        completion = bounds[1] if completion is None else completion
         usage = Usage(prompt_tokens=prompt, cached_tokens=min(cached, prompt), completion_tokens=completion)
         overage = self.reference.post(expected, usage, self.now_ms)
         charge = self.ledger.post(held, usage, self.now_ms)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openbigmodel.billing.money import NANO_PER_YUAN, YUAN_MAX, format_fen, format_yuan, parse_yuan
+from openbigmodel.billing.money import NANO_PER_YUAN, format_fen, format_yuan, parse_yuan, to_fen
+from openbigmodel.settings.amounts import YUAN_MAX
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_an_amount_is_written_exactly(nano: int, text: str) -> None:
     ],
 )
 def test_a_bill_is_rounded_to_the_fen(nano: int, text: str) -> None:
-    assert format_fen(nano) == text
+    assert format_fen(to_fen(nano)) == text
 
 
 @given(st.integers(0, YUAN_MAX * NANO_PER_YUAN))
@@ -109,7 +110,11 @@ def test_what_is_written_is_read_back(nano: int) -> None:
 
 @given(st.integers(-(2**63), 2**63))
 def test_fen_are_the_nearest_and_halves_go_away_from_zero(nano: int) -> None:
-    fen = int(format_fen(nano).replace(".", ""))
+    fen = int(format_fen(to_fen(nano)).replace(".", ""))
     assert abs(fen * 10_000_000 - nano) <= 5_000_000
     if abs(fen * 10_000_000 - nano) == 5_000_000:
         assert abs(fen * 10_000_000) > abs(nano)
+
+
+def test_fen_as_they_are_read() -> None:
+    assert [format_fen(fen) for fen in (0, 5, 150, -5, -150)] == ["0.00", "0.05", "1.50", "-0.05", "-1.50"]

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from openbigmodel.billing.packs import Burn, Pack, Reservation, burn, plan, release, reserve
+from openbigmodel.billing.packs import Burn, Pack, Reservation, burn, choose, release, reserve
 
 TOKENS = Pack("t", "a", "tokens", None, gift=False, from_ms=0, to_ms=100, left=10)
 CALLS = Pack("c", "a", "calls", None, gift=False, from_ms=0, to_ms=200, left=2)
@@ -16,7 +16,7 @@ def pack(like: Pack = TOKENS, **changes: object) -> Pack:
 def chosen(
     packs: Sequence[Pack], tokens: int, model: str = "glm-4.6", now_ms: int = 50
 ) -> list[tuple[str, int]]:
-    return [(each.id, amount) for each, amount in plan(packs, model, tokens, now_ms).shares]
+    return [(each.id, amount) for each, amount in choose(packs, model, tokens, now_ms).shares]
 
 
 def test_the_earliest_end_comes_first_then_the_earliest_start_then_the_id() -> None:
@@ -48,8 +48,8 @@ def test_a_plan_takes_packs_in_order_until_the_request_is_covered() -> None:
     assert chosen(packs, 10) == [("a", 10)]
     assert chosen(packs, 11) == [("a", 10), ("b", 1)]
     assert chosen(packs, 100) == [("a", 10), ("b", 10), ("c", 10)]
-    assert plan(packs, "x", 100, 50).tokens == 30
-    assert not plan(packs, "x", 100, 50).whole
+    assert choose(packs, "x", 100, 50).tokens == 30
+    assert not choose(packs, "x", 100, 50).whole
     assert chosen(packs, 0) == []
 
 
@@ -68,18 +68,18 @@ def test_a_call_covers_all_that_is_left_of_a_request() -> None:
     packs = [pack(id="a"), CALLS, pack(id="b", to_ms=300)]
     assert chosen(packs, 5) == [("a", 5), ("c", 1)]
     assert chosen(packs, 50) == [("a", 10), ("c", 1)]
-    assert plan(packs, "x", 50, 50).whole
-    assert plan(packs, "x", 50, 50).tokens == 50
+    assert choose(packs, "x", 50, 50).whole
+    assert choose(packs, "x", 50, 50).tokens == 50
 
 
 def test_a_plan_changes_nothing() -> None:
     packs = [pack(), pack(CALLS)]
-    plan(packs, "x", 50, 50)
+    choose(packs, "x", 50, 50)
     assert packs == [TOKENS, CALLS]
 
 
 def reserved(packs: Sequence[Pack], tokens: int) -> tuple[Reservation, ...]:
-    shares = plan(packs, "x", tokens, 50).shares
+    shares = choose(packs, "x", tokens, 50).shares
     reserve(shares)
     return shares
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from openbigmodel.billing.plan_windows import HOUR_MS, WEEK_MS
+from openbigmodel.billing.periods import HOUR_MS, WEEK_MS
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import MICRO
 from openbigmodel.db.connection import DatabaseClosed

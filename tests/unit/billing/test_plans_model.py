@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openbigmodel.billing.plan_windows import HOUR_MS
+from openbigmodel.billing.periods import HOUR_MS
 from openbigmodel.billing.plans import PlanHold, Plans
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import MICRO

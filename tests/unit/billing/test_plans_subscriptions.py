@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from openbigmodel.billing.plan_windows import HOUR_MS
+from openbigmodel.billing.periods import HOUR_MS
 from openbigmodel.billing.usage import Usage
 from tests.unit.billing.plans_bench import DAY_MS, WEDNESDAY, Bench, run
 

@@ -221,7 +221,7 @@ def test_a_price_as_people_write_it_and_back() -> None:
         {"input": "0", "output": "0", "per_call": "0.01", "per_image": "100", "batch_percent": 30},
         {"per_image": "0.06"},
     ):
-        assert terms_of(price_of("m", read_price(raw))) == raw
+        assert terms_of(price_of("m", read_price(raw, catalog=True))) == raw
     assert terms_of(FREE) == {}
 
 

@@ -150,6 +150,8 @@ def test_a_failure_is_told_once_and_tried_again(tmp_path: Path) -> None:
         while not notes:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.02)
+        # The other one may be writing.
+        world.connection.set_busy_timeout(5000)
         world.connection.execute("UPDATE prices SET body = ? WHERE version = 1", (body,))
         while database.read("SELECT usage_id FROM usage_summed") != [(1,)]:
             await asyncio.sleep(0.001)

@@ -1,7 +1,7 @@
 """Tiers from spending, on a real database with the sums that statements keep."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -42,8 +42,10 @@ class Bench:
         self.tiers = Tiers(database, self, now_ms=lambda: self.now_ms)
         self.fails = False
 
-    def list_accounts(self) -> list[Account]:
-        return list(self.accounts.values())
+    def pages_of_accounts(self) -> Iterator[list[Account]]:
+        accounts = list(self.accounts.values())
+        # The smallest pages of all.
+        return iter([[account] for account in accounts])
 
     async def update_account(self, account_id: str, *, tier: str) -> None:
         if self.fails:

@@ -6,13 +6,13 @@ import pytest
 import typer
 
 from openbigmodel.cli import main as main_module
-from openbigmodel.cli.admin import ADMIN_COMMANDS, Place, answer_with, names_of, wants_json
+from openbigmodel.cli.admin import ADMIN_COMMANDS, Site, answer_with, names_of, wants_json
 from openbigmodel.cli.main import run
 from openbigmodel.settings import SettingsError, load_settings
 
 
 def test_every_admin_noun_is_a_command_and_the_rest_are_none() -> None:
-    assert commands().keys() - ADMIN_COMMANDS == {"serve", "doctor", "version", "config"}
+    assert commands().keys() - ADMIN_COMMANDS == {"serve", "doctor", "version", "config", "conformance"}
     assert commands().keys() >= ADMIN_COMMANDS
 
 
@@ -144,8 +144,8 @@ def test_names_in_a_list() -> None:
 
 
 def test_an_answer_is_shown_in_one_way_only(capsys: pytest.CaptureFixture[str]) -> None:
-    answer_with(Place(None, None, True), {"a": 1}, lambda _: print("shown"))
-    answer_with(Place(None, None, False), {"a": 1}, lambda _: print("shown"))
+    answer_with(Site(None, None, True), {"a": 1}, lambda _: print("shown"))
+    answer_with(Site(None, None, False), {"a": 1}, lambda _: print("shown"))
 
     assert capsys.readouterr().out == '{"a":1}\nshown\n'
 
@@ -154,7 +154,7 @@ def test_the_servers_secrets_are_not_needed(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         'data = "here"\n[[engines]]\nname = "e"\nkind = "glm"\nbase_url = "https://h/v4"\napi_key = "env:NOT_SET_ANYWHERE"\n'
     )
-    assert Place(None, tmp_path / "c.toml", False).folder() == tmp_path / "here"
+    assert Site(None, tmp_path / "c.toml", False).folder() == tmp_path / "here"
     with pytest.raises(SettingsError, match="NOT_SET_ANYWHERE is not set"):
         load_settings(tmp_path / "c.toml", environ={})
 
@@ -163,7 +163,7 @@ def test_the_folder_is_that_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("BIGMODEL_DATA", str(tmp_path / "environment"))
     (tmp_path / "c.toml").write_text('data = "file"\n')
 
-    assert Place(tmp_path / "flag", None, False).folder() == tmp_path / "flag"
-    assert Place(None, tmp_path / "c.toml", False).folder() == tmp_path / "environment"
+    assert Site(tmp_path / "flag", None, False).folder() == tmp_path / "flag"
+    assert Site(None, tmp_path / "c.toml", False).folder() == tmp_path / "environment"
     monkeypatch.delenv("BIGMODEL_DATA")
-    assert Place(None, tmp_path / "c.toml", False).folder() == tmp_path / "file"
+    assert Site(None, tmp_path / "c.toml", False).folder() == tmp_path / "file"

@@ -55,6 +55,7 @@ def test_the_bill_of_a_month(world: World, see: See) -> None:
         "payable": "1.23",
         "rounding": "-0.000567891",
         "topups": "5.000000000",
+        "gifts": "0.000000000",
         "adjustments": "0.000000000",
     }
     assert [group["model"] for group in models] == ["glm-4.6"]

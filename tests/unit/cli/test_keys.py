@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from openbigmodel.cli.keys import key_id, seconds
@@ -81,8 +83,19 @@ def test_what_people_see(asked: Asked) -> None:
     )
     assert "k1.***abcd" in text and "glm-4.6, 10.0.0.0/8" in text and "2027-01-31 00:00:00" in text
     assert "leaked" in text and "disabled" in text
-    assert "expired" in asked.shown({"keys": [KEY | {"expires": "2020-01-01T00:00:00.000Z"}]}, "keys", "list")
+    assert "expired" in asked.shown({"keys": [KEY | {"state": "expired", "leaked": "T"}]}, "keys", "list")
     assert "k1" in asked.shown(KEY, "keys", "rename", "k1", "x")
     assert asked.shown({"id": "k2", "key": "k2.s"}, "keys", "create", "--account", "a") == "API key: k2.s\n"
     text = asked.shown({"id": "k2", "key": "k2.s", "replaces": KEY}, "keys", "rotate", "k1")
     assert text == "API key: k2.s\nk1 ends 2027-01-31 00:00:00 UTC\n"
+
+
+def test_a_warning_is_on_stderr_or_in_the_object(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"id": "k2", "key": "k2.s", "warning": "Nothing here is called glm-46."}
+    assert asked.shown(dict(answer), "keys", "create", "--account", "a") == "API key: k2.s\n"
+    assert capsys.readouterr().err == "bigmodel: Nothing here is called glm-46.\n"
+
+    asked.answer = dict(answer)
+    assert run(["keys", "create", "--account", "a", "--json", "--data", "/nowhere"]) == 0
+    shown = capsys.readouterr()
+    assert (json.loads(shown.out), shown.err) == (answer, "")

@@ -36,6 +36,14 @@ def test_what_prices_commands_ask(
     assert asked.by("prices", *words.split()) == (f"prices.{command}", arguments)
 
 
+def test_prices_that_nothing_would_be_charged_by_are_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["prices", "set", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--per-call" in shown
+    assert "--per-image" not in shown
+    assert "--batch-percent" not in shown
+
+
 def test_bands_that_are_no_json(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["prices", "set", "m", "--bands", "{"]) == 2
     assert "--bands is not JSON" in capsys.readouterr().err
@@ -46,6 +54,7 @@ def test_bands_that_are_no_json(asked: Asked, capsys: pytest.CaptureFixture[str]
     ("price", "words"),
     [
         ({"input": "1", "output": "2", "cached": "0.1"}, ["input 1, output 2, cached 0.1"]),
+        # The catalogue's models that make images.
         ({"per_call": "0.01", "per_image": "0.2"}, ["per call 0.01", "per image 0.2"]),
         (
             {"bands": [{"input": "1", "output": "2"}, {"input_from": 32000, "input": "3", "output": "4"}]},

@@ -7,14 +7,14 @@ import pytest
 
 from openbigmodel.admin.protocol import AdminError
 from openbigmodel.billing.statement import Filter
-from openbigmodel.cli.admin import Place
+from openbigmodel.cli.admin import Site
 from openbigmodel.cli.statement_source import find_owner, open_statement, open_statements, write_csv
 from tests.statement_world import ACCOUNT, START_MS, World
 from tests.unit.admin.folder_server import FolderServer
 
 
-def place(folder: Path) -> Place:
-    return Place(folder, None, as_json=True)
+def site(folder: Path) -> Site:
+    return Site(folder, None, as_json=True)
 
 
 def test_nothing_is_printed_before_it_is_known_to_be_right(
@@ -22,7 +22,7 @@ def test_nothing_is_printed_before_it_is_known_to_be_right(
 ) -> None:
     World(tmp_path)
     for account, since in (("x", None), (ACCOUNT, "soon")):
-        with pytest.raises(AdminError), open_statement(place(tmp_path), account, since, None):
+        with pytest.raises(AdminError), open_statement(site(tmp_path), account, since, None):
             pytest.fail("it was opened")
     assert capsys.readouterr().out == ""
 
@@ -30,7 +30,7 @@ def test_nothing_is_printed_before_it_is_known_to_be_right(
 def test_what_is_no_socket_is_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     World(tmp_path)
     (tmp_path / "admin.sock").mkdir()
-    with open_statement(place(tmp_path), ACCOUNT, None, None) as statement:
+    with open_statement(site(tmp_path), ACCOUNT, None, None) as statement:
         statement.print_json(Filter(), None)
     assert '"held":"0.000000000"' in capsys.readouterr().out
 
@@ -42,7 +42,7 @@ def test_a_server_that_does_not_tell_the_balance_is_no_stopped_one(
     # What it spends is not in the file yet, so the file's balance would be wrong.
     with (
         FolderServer(tmp_path),
-        open_statement(place(tmp_path), ACCOUNT, None, None) as statement,
+        open_statement(site(tmp_path), ACCOUNT, None, None) as statement,
         pytest.raises(AdminError, match="does not know the command"),
     ):
         statement.print_json(Filter(), None)
@@ -53,7 +53,7 @@ def test_the_connection_is_closed_in_any_case(tmp_path: Path) -> None:
     World(tmp_path)
     with (
         pytest.raises(AdminError, match="There is no account x"),
-        open_statements(place(tmp_path)) as statements,
+        open_statements(site(tmp_path)) as statements,
     ):
         find_owner(statements, "x")
     with pytest.raises(Exception, match="closed"):

@@ -11,7 +11,7 @@ from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall, Step
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
-from openbigmodel.engines.translate import LLAMA_SERVER
+from openbigmodel.engines.profiles import LLAMA_SERVER
 from openbigmodel.engines.weights import WeightsError
 from tests.unit.engines.engine_listener import Listener, run, until
 

@@ -4,8 +4,16 @@ import json
 
 import pytest
 
-from openbigmodel.engines.engine_errors import error_of_engine, kind_of_body, kind_of_error
-from openbigmodel.errors import ApiError
+from openbigmodel.engines.engine_errors import (
+    EngineFault,
+    RelayedError,
+    error_of_engine,
+    fault_of_engine,
+    kind_of_body,
+    kind_of_error,
+    retry_after,
+)
+from openbigmodel.errors import ApiError, error_headers, render_error
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -121,3 +129,169 @@ def test_a_number_where_glm_has_a_code_is_no_code() -> None:
     body = b'{"error": {"code": 1302, "message": "x"}}'
 
     assert error_of_engine(500, body, "id").code == "1234"
+
+
+def judged(fault: EngineFault) -> tuple[str, str, str]:
+    return fault.error.code, fault.retry, fault.blames
+
+
+def body_of(**error: object) -> bytes:
+    return json.dumps({"error": error}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "judgement"),
+    [
+        (400, body_of(message="stop is odd"), ("1210", "never", "caller")),
+        (400, body_of(message="no", param="temperature", code=400), ("1214", "never", "caller")),
+        (422, b'{"detail": [{"loc": ["body", "top_p"], "msg": "no"}]}', ("1214", "never", "caller")),
+        (400, body_of(message="no", param="stream_options"), ("1234", "elsewhere", "operator")),
+        (400, body_of(message="tools param requires --jinja flag"), ("1234", "elsewhere", "operator")),
+        (400, body_of(message="maximum context length is 1"), ("1261", "never", "caller")),
+        # Some engines take too long a prompt for a fault of their own.
+        (500, body_of(message="the request exceeds the available context size"), ("1261", "never", "caller")),
+        (500, body_of(message="image input is not supported"), ("1210", "never", "caller")),
+        (401, body_of(message="no"), ("1234", "elsewhere", "operator")),
+        (403, body_of(message="maximum context length is 1"), ("1234", "elsewhere", "operator")),
+        (404, body_of(message="The model `x` does not exist."), ("1234", "elsewhere", "operator")),
+        (429, b"", ("1305", "elsewhere", "load")),
+        (429, body_of(message="x", type="insufficient_quota"), ("1234", "elsewhere", "operator")),
+        (503, body_of(message="The request queue is full."), ("1305", "elsewhere", "load")),
+        (503, b"", ("1234", "elsewhere", "engine")),
+        (500, b"", ("1234", "elsewhere", "engine")),
+        (502, b"<html>", ("1234", "elsewhere", "engine")),
+    ],
+)
+def test_whose_fault_it_is_and_who_may_be_asked_next(
+    status: int, body: bytes, judgement: tuple[str, str, str]
+) -> None:
+    assert judged(fault_of_engine(status, body, "id")) == judgement
+
+
+def test_a_field_is_named_with_its_index_and_the_engines_words() -> None:
+    error = error_of_engine(400, body_of(message="must be text", param="messages.2.content"), "id")
+
+    assert error.field == "messages[2].content"
+    assert "must be text" in error.message("en") and "messages[2].content" in error.message("zh")
+
+
+def relayed(status: int, code: str, text: str = "words", **headers: str) -> EngineFault:
+    found = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    return fault_of_engine(status, body_of(code=code, message=text), "id", found, relays=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retry", "blames"),
+    [
+        (429, "1113", "never", "operator"),
+        (429, "1308", "never", "operator"),
+        (429, "1321", "never", "operator"),
+        (400, "1301", "never", "caller"),
+        (400, "1210", "never", "caller"),
+        (429, "1302", "elsewhere", "load"),
+        (429, "1303", "elsewhere", "load"),
+        (429, "1305", "elsewhere", "load"),
+    ],
+)
+def test_an_upstream_of_kind_glm_is_heard_in_its_own_words(
+    status: int, code: str, retry: str, blames: str
+) -> None:
+    fault = relayed(status, code, "余额不足 1113", retry_after="7")
+
+    assert judged(fault) == (code, retry, blames)
+    assert (fault.error.status, fault.error.message("en")) == (status, "余额不足 1113")
+    assert json.loads(render_error(fault.error, "en")) == {
+        "error": {"code": code, "message": "余额不足 1113"}
+    }
+    if blames != "caller":
+        assert (b"retry-after", b"7") in error_headers(fault.error)
+        assert fault.retry_after_s == 7
+
+
+def test_whether_to_ask_again_is_said_of_a_relayed_error_too() -> None:
+    assert (b"x-should-retry", b"false") in error_headers(relayed(429, "1113").error)
+    assert (b"x-should-retry", b"true") in error_headers(relayed(429, "1302").error)
+
+
+def test_what_moderation_upstream_found_comes_along() -> None:
+    body = json.dumps(
+        {"contentFilter": [{"level": 1, "role": "user"}], "error": {"code": "1301", "message": "x"}}
+    ).encode()
+    error = fault_of_engine(400, body, "id", relays=True).error
+
+    assert json.loads(render_error(error, "zh"))["contentFilter"] == [{"level": 1, "role": "user"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, "1000"), (401, "1003"), (400, "1211"), (403, "1220"), (400, "1222")]
+)
+def test_our_credential_and_names_upstream_are_the_operators(status: int, code: str) -> None:
+    assert judged(relayed(status, code)) == ("1234", "elsewhere", "operator")
+
+
+def test_an_upstream_of_kind_glm_that_fails_is_an_engine_that_fails() -> None:
+    assert judged(relayed(500, "1234")) == ("1234", "elsewhere", "engine")
+    assert judged(relayed(500, "500")) == ("1234", "elsewhere", "engine")
+
+
+def test_a_code_that_is_newer_than_our_table() -> None:
+    refused, busy = relayed(400, "1399", "new"), relayed(429, "1398", "newer", retry_after="3")
+
+    assert judged(refused) == ("1399", "never", "caller")
+    assert isinstance(refused.error, RelayedError)
+    assert judged(busy) == ("1398", "elsewhere", "load")
+    assert error_headers(refused.error) == [(b"x-should-retry", b"false")]
+
+
+def test_a_code_without_words_has_ours() -> None:
+    assert relayed(429, "1113", "").error.message("en") == ApiError("1113").message("en")
+
+
+def test_without_relaying_an_upstreams_account_stays_its_own_business() -> None:
+    fault = fault_of_engine(429, body_of(code="1113", message="no money"), "id")
+
+    assert judged(fault) == ("1234", "elsewhere", "operator")
+
+
+def test_a_number_of_five_digits_or_a_word_is_no_code_of_glms() -> None:
+    for code in ("100013", "12", "0123", "invalid_api_key"):
+        assert judged(relayed(400, code)) == ("1210", "never", "caller")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        (b"", None),
+        (b"5", 5),
+        (b"0", None),
+        (b"1.2", 2),
+        (b"-5", None),
+        (b"999999999", 86400),
+        (b"9" * 400, None),
+        (b"soon", None),
+        (b"\xff", None),
+        (b"Thu, 01 Jan 1970 00:00:30 GMT", 21),
+        (b"Thu, 01 Jan 1970 00:00:05 GMT", None),
+        (b"Thu, 99 Jan 1970 00:00:30 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: bytes | None, seconds: int | None) -> None:
+    assert retry_after(value, now_s=10.0) == seconds
+
+
+def test_an_overloaded_engines_wish_is_carried_on() -> None:
+    fault = fault_of_engine(429, b"", "id", {b"retry-after": b"12"})
+
+    assert (fault.retry_after_s, fault.error.retry_after_s) == (12, 12)
+
+
+def test_what_is_no_content_filter_is_left_out() -> None:
+    body = json.dumps({"contentFilter": "x", "error": {"code": "1301", "message": "x"}}).encode()
+
+    assert fault_of_engine(400, body, "id").error.content_filter == ()
+
+
+@pytest.mark.parametrize("detail", [[], [{"loc": "x"}], [{}], ["x"]])
+def test_a_list_of_details_of_another_shape_names_no_field(detail: object) -> None:
+    assert error_of_engine(422, json.dumps({"detail": detail}).encode(), "id").field is None

@@ -10,6 +10,7 @@ from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.factory import DEMO_MODEL_ID, EngineConfigError, build_registry, demo_model_path
 from openbigmodel.engines.llamacpp import Supervisor
+from openbigmodel.engines.profiles import OPENAI
 from openbigmodel.engines.registry import Registry
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.weights import Progress, WeightsError
@@ -52,7 +53,9 @@ def test_without_engines_the_demo_model_answers_for_all(tmp_path: Path) -> None:
     assert {model.id for model in registry.models()} == {DEMO_MODEL_ID, *chat}
     for model_id in ("glm-4.6", "GLM-5.3", DEMO_MODEL_ID):
         route = registry.route(model_id)
-        assert route is not None and route.engine is engine and route.target == DEMO_MODEL_ID
+        assert route is not None
+        (target,) = route.targets
+        assert target.engine is engine and target.name == DEMO_MODEL_ID
     assert registry.route("embedding-3") is None
     assert demo_model_path().is_file()
 
@@ -128,7 +131,10 @@ def test_models_and_their_names_on_the_engine(tmp_path: Path) -> None:
     registry = registry_of(tmp_path, ENGINES)
     routes = {model.id: registry.route(model.id) for model in registry.models()}
 
-    assert {model_id: route and (route.engine.name, route.target) for model_id, route in routes.items()} == {
+    assert {
+        model_id: route and (route.targets[0].engine.name, route.targets[0].name)
+        for model_id, route in routes.items()
+    } == {
         "glm-4.6": ("gpu", "zai-org/GLM-4.6"),
         "my-own": ("gpu", "my-own"),
         "glm-4.5-air": ("small", "small-one"),
@@ -254,3 +260,102 @@ engine = "local"
 
     assert asyncio.run(start_and_stop()) == "ready"
     assert heard.states == ["local starting", "local ready", "local stopped"]
+
+
+SHARED = """
+[[engines]]
+name = "one"
+kind = "openai"
+profile = "vllm"
+base_url = "http://10.0.0.5:8000/v1"
+model = "served"
+parse = "glm47"
+max_output = 9
+max_in_flight = 3
+
+[[engines]]
+name = "found"
+kind = "openai"
+base_url = "http://10.0.0.6:8000/v1"
+
+[[engines]]
+name = "cloud"
+kind = "glm"
+base_url = "https://open.bigmodel.cn/api/paas/v4"
+api_key = ["a.secret", "b.secret"]
+auth = "jwt"
+
+[[models]]
+id = "glm-4.6"
+engine = ["one", "found", "cloud"]
+balance = "weighted"
+weights = [3, 2, 1]
+
+[[models]]
+id = "glm-4.7"
+engine = ["found", "cloud"]
+target = ["x", "y"]
+balance = "prefix"
+"""
+
+
+def test_a_model_may_have_several_engines(tmp_path: Path) -> None:
+    registry = registry_of(tmp_path, SHARED)
+    weighted, prefix = registry.route("glm-4.6"), registry.route("glm-4.7")
+    assert weighted is not None and prefix is not None
+
+    assert [(target.engine.name, target.name, target.weight) for target in weighted.targets] == [
+        ("one", "served", 3),
+        ("found", "glm-4.6", 2),
+        ("cloud", "glm-4.6", 1),
+    ]
+    assert [(target.engine.name, target.name) for target in prefix.targets] == [
+        ("found", "x"),
+        ("cloud", "y"),
+    ]
+    assert (weighted.balance, prefix.balance) == ("weighted", "prefix")
+
+
+def remote(registry: Registry, place: int) -> RemoteEngine:
+    engine = registry.engines[place]
+    assert isinstance(engine, RemoteEngine)
+    return engine
+
+
+def test_a_named_profile_has_what_the_settings_say(tmp_path: Path) -> None:
+    one = remote(registry_of(tmp_path, SHARED), 0)
+
+    assert (one.profile.name, one.profile.parse, one.profile.max_output_tokens) == ("vllm", "glm47", 9)
+    assert (one.max_in_flight, one.state, one.kind) == (3, "starting", "openai")
+
+
+def test_an_engine_that_is_to_be_found_out_is_strict_until_then(tmp_path: Path) -> None:
+    found = remote(registry_of(tmp_path, SHARED), 1)
+
+    assert found.profile == OPENAI
+    assert found._prober is not None and found._prober._identify
+
+
+def test_keys_of_another_platform_and_its_base_for_plans(tmp_path: Path) -> None:
+    cloud: Any = remote(registry_of(tmp_path, SHARED), 2)
+
+    assert (cloud.kind, cloud.keys) == ("glm", ("a.secret", "b.secret"))
+    assert pool_endpoint(cloud).api_key == "a.secret"
+    assert cloud._plan_pool._endpoint.url == "https://open.bigmodel.cn:443/api/coding/paas/v4"
+    assert "secret" not in cloud._signer.bearer("a.secret") == cloud._prober._bearer("a.secret")
+
+
+@pytest.mark.parametrize(
+    ("line", "plan"),
+    [
+        ('base_url = "https://h/api/coding/paas/v4"', ""),
+        ('base_url = "https://h/v1"', ""),
+        ('base_url = "https://h/v1"\ncoding_base_url = "https://h/coding/v1"', "https://h:443/coding/v1"),
+    ],
+)
+def test_a_base_for_plans_is_only_where_it_can_be_known(tmp_path: Path, line: str, plan: str) -> None:
+    text = f'[[engines]]\nname = "c"\nkind = "glm"\n{line}\napi_key = "a.b"\n'
+    cloud: Any = remote(registry_of(tmp_path, text), 0)
+
+    assert (cloud._plan_pool._endpoint.url if cloud._plan_pool else "") == plan
+    assert cloud._prober._keys == (("a.b",) if plan else ())

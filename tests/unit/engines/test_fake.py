@@ -220,3 +220,18 @@ def test_the_command() -> None:
             assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
         finally:
             process.terminate()
+
+
+def test_probes_take_no_script_from_a_request() -> None:
+    async def test(engine: FakeEngine, client: httpx.AsyncClient) -> None:
+        engine.play(Reply(content=("scripted",)).body())
+        engine.pages["/version"] = (200, {"version": "1"})
+        root = engine.endpoint.url.removesuffix("/v1")
+
+        assert (await client.get(f"{root}/version")).json() == {"version": "1"}
+        assert (await client.get(f"{root}/nowhere")).status_code == 404
+        assert "scripted" in (await ask(client, model="any")).text
+        assert [request.target for request in engine.probes] == ["/version", "/nowhere"]
+        assert len(engine.requests) == 1
+
+    run(test)

@@ -4,9 +4,9 @@ import asyncio
 
 from openbigmodel.catalog import Model
 from openbigmodel.engines.endpoint import Endpoint
-from openbigmodel.engines.registry import Registry, Route
+from openbigmodel.engines.profiles import OPENAI
+from openbigmodel.engines.registry import Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.translate import OPENAI
 
 
 def engine(name: str) -> RemoteEngine:
@@ -15,7 +15,10 @@ def engine(name: str) -> RemoteEngine:
 
 def test_routes() -> None:
     one, two = engine("one"), engine("two")
-    routes = {"GLM-A": Route(Model(id="GLM-A"), one, "a"), "glm-b": Route(Model(id="glm-b"), two, "b")}
+    routes = {
+        "GLM-A": Route(Model(id="GLM-A"), (Target(one, "a"),)),
+        "glm-b": Route(Model(id="glm-b"), (Target(two, "b"),)),
+    }
     registry = Registry([one, two], routes)
 
     assert registry.route("GLM-A") is registry.route("glm-a") is registry.route("Glm-A") is routes["GLM-A"]

@@ -1,10 +1,18 @@
+"""A remote engine's health as requests and probes show it, its profile, and whose credential it shows."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
 import pytest
 
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import Reply
-from openbigmodel.engines.remote import RemoteEngine, endpoint_of
-from openbigmodel.engines.translate import OPENAI
+from openbigmodel.engines.fake_script import Reply, error_answer
+from openbigmodel.engines.probing import Prober
+from openbigmodel.engines.profiles import GLM, OPENAI, Profile
+from openbigmodel.engines.remote import CHAT_PATH, RemoteEngine, endpoint_of
+from openbigmodel.engines.signer import Signer
 from tests.unit.engines.engine_listener import Listener, run, until
 
 
@@ -38,17 +46,294 @@ def test_what_is_no_base_url(url: str) -> None:
         endpoint_of(url, "")
 
 
-def test_it_is_simply_there() -> None:
+def test_without_a_prober_it_is_simply_there() -> None:
     async def test() -> None:
         async with FakeEngine() as fake:
-            fake.play(Reply().body())
+            fake.play(Reply().body(), error_answer(401, "no"))
             engine = RemoteEngine("gpu", fake.endpoint, OPENAI)
             await engine.start()
             assert (engine.name, engine.kind, engine.state) == ("gpu", "openai", "ready")
             listener = Listener()
-            engine.post("/chat/completions", b"{}", listener)
+            engine.post(CHAT_PATH, b"{}", listener)
             assert b"Hello, world" in await listener.body()
+            await said(engine)
+            assert engine.state == "ready"
             await engine.stop()
             await until(lambda: not fake.clients)
+
+    run(test())
+
+
+async def said(engine: RemoteEngine, path: str = CHAT_PATH, key: str | None = None) -> Listener:
+    listener = Listener()
+    engine.post(path, b"{}", listener, key)
+    await listener.outcome()
+    return listener
+
+
+class Watched:
+    """An engine that is probed, with a clock that the test moves."""
+
+    def __init__(self, endpoint: Endpoint, profile: Profile = OPENAI, **more: Any) -> None:
+        self.time_s = 0.0
+        self.told: list[str] = []
+        self.engine = RemoteEngine(
+            "gpu",
+            endpoint,
+            profile,
+            prober=Prober(endpoint, identify=True),
+            report=lambda state, reason: self.told.append(f"{state}: {reason}"),
+            monotonic_s=lambda: self.time_s,
+            chance=lambda: 0.0,
+            first_pause_s=0.01,
+            **more,
+        )
+
+
+def watched(test: Callable[[FakeEngine, Watched], Awaitable[None]], **more: Any) -> None:
+    async def whole() -> None:
+        async with FakeEngine() as fake:
+            found = Watched(fake.endpoint, **more)
+            try:
+                await test(fake, found)
+            finally:
+                await found.engine.stop()
+
+    run(whole())
+
+
+def owned_by(owner: str, **more: Any) -> tuple[int, Any]:
+    return 200, {"data": [{"id": "glm", "owned_by": owner, **more}]}
+
+
+def test_at_the_start_it_is_looked_at_and_found_out() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = owned_by("vllm", max_model_len=4096)
+        assert found.engine.state == "starting"
+        await found.engine.start()
+
+        assert (found.engine.state, found.engine.profile.name) == ("ready", "vllm")
+        assert found.engine.profile.context_tokens == 4096
+        assert found.engine.profile.running_usage
+        assert found.told == ["ready: profile vllm"]
+        # Healthy engines are left alone.
+        assert len(fake.probes) == 1 and found.engine._watching is None
+
+    watched(test)
+
+
+def test_what_the_settings_say_stays_true_of_the_profile_that_was_found() -> None:
+    def fit(profile: Profile) -> Profile:
+        return msgspec.structs.replace(profile, max_output_tokens=7)
+
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = owned_by("llamacpp")
+        assert found.engine.profile.max_output_tokens == 7
+        await found.engine.start()
+
+        assert (found.engine.profile.name, found.engine.profile.max_output_tokens) == ("llama-server", 7)
+        # Its connections are not used twice.
+        assert b"Connection: close" in found.engine._pool.request_head(CHAT_PATH, 0)
+
+    watched(test, fit=fit)
+
+
+def test_an_engine_that_is_away_is_found_when_it_comes_back_and_may_be_another() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = (503, {})
+        await found.engine.start()
+        assert (found.engine.state, found.engine.profile.name) == ("unreachable", "openai")
+        fake.pages["/v1/models"] = owned_by("sglang")
+        await until(lambda: found.engine.state == "ready")
+
+        assert found.engine.profile.name == "sglang"
+        assert [line.partition(":")[0] for line in found.told] == ["unreachable", "ready"]
+
+    watched(test)
+
+
+def test_a_connection_that_cannot_be_made_is_news() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        port = fake.endpoint.port
+        await fake.stop()
+        assert "cannot connect" in await (await said(found.engine)).failure()
+        assert found.engine.state == "unreachable"
+        assert len(found.told) == 2
+        await fake.start(port=port)
+        await until(lambda: found.engine.state == "ready")
+
+    watched(test)
+
+
+def test_a_request_that_is_answered_shows_at_once_that_it_is_back() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = (503, {})
+        await found.engine.start()
+        fake.play(error_answer(429, "busy"))
+        await said(found.engine)
+        assert found.engine.state == "ready"
+
+    watched(test)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_request_is_told_loudly_and_once(status: int) -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(status, "no"), error_answer(status, "no"))
+        await said(found.engine)
+        await said(found.engine)
+
+        assert found.engine.state == "refused"
+        assert len(found.told) == 2
+        assert f"answers {status}: are api_key, base_url and target right?" in found.told[1]
+
+    watched(test)
+
+
+def test_probes_alone_do_not_mend_a_refusal_before_its_time() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(404, "no such model"))
+        await said(found.engine)
+        seen = len(fake.probes)
+        await until(lambda: len(fake.probes) > seen + 1)
+        assert found.engine.state == "refused"
+        found.time_s = 61.0
+        await until(lambda: found.engine.state == "ready")
+
+    watched(test)
+
+
+def test_a_good_answer_mends_a_refusal_at_once() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(401, "no"), error_answer(500, "no"), Reply().body())
+        await said(found.engine)
+        await said(found.engine)
+        assert found.engine.state == "refused"
+        await said(found.engine)
+        assert found.engine.state == "ready"
+
+    watched(test)
+
+
+def test_the_tokenizers_refusal_says_nothing_of_the_engine() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(404, "no such path"))
+        await said(found.engine, "/../tokenize")
+        assert found.engine.state == "ready"
+
+    watched(test)
+
+
+def test_an_engine_without_a_list_of_models_may_have_a_wrong_base_url() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = (404, {})
+        await found.engine.start()
+        (told,) = found.told
+        assert told.startswith("ready: profile openai; GET http://")
+        assert "answers 404: is base_url right?" in told
+
+    watched(test)
+
+
+def test_a_wrong_credential_is_seen_before_the_first_request() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = (401, {})
+        await found.engine.start()
+        assert found.engine.state == "refused"
+        # The list may be the only thing that it is wrong for.
+        fake.play(Reply().body())
+        await said(found.engine)
+        assert found.engine.state == "ready"
+
+    watched(test)
+
+
+def test_looking_ends_when_it_stops() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.pages["/v1/models"] = (503, {})
+        await found.engine.start()
+        watching = found.engine._watching
+        assert watching is not None
+        await found.engine.stop()
+        await until(watching.cancelled)
+
+    watched(test)
+
+
+def test_a_platform_with_several_keys_shows_the_one_that_is_named() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play(*(Reply().body() for _ in range(3)))
+            engine = RemoteEngine(
+                "cloud", msgspec.structs.replace(fake.endpoint, api_key="a.1"), GLM, keys=("a.1", "b.2")
+            )
+            for key in ("b.2", None, "b.2"):
+                await said(engine, key=key)
+
+            assert (engine.kind, engine.keys) == ("glm", ("a.1", "b.2"))
+            shown = [request.headers["authorization"] for request in fake.requests]
+            assert shown == ["Bearer b.2", "Bearer a.1", "Bearer b.2"]
+            await engine.stop()
+
+    run(test())
+
+
+def test_a_signing_engine_shows_no_key_not_even_in_a_probe() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play(Reply().body(), Reply().body())
+            signer = Signer()
+            endpoint = msgspec.structs.replace(fake.endpoint, api_key="id.secret")
+            prober = Prober(endpoint, identify=True, keys=("id.secret",), bearer=signer.bearer)
+            engine = RemoteEngine(
+                "cloud", endpoint, GLM, prober=prober, keys=("id.secret", "id2.secret"), signer=signer
+            )
+            await engine.start()
+            await said(engine)
+            await said(engine, key="id2.secret")
+
+            heard = [request.headers["authorization"] for request in (*fake.probes, *fake.requests)]
+            assert len(fake.probes) >= 2 and len(fake.requests) == 2
+            assert not [text for text in heard if "secret" in text]
+            assert len(set(heard)) == 2
+            await engine.stop()
+
+    run(test())
+
+
+def test_a_key_of_a_coding_plan_goes_to_the_plans_base() -> None:
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            fake.play(*(Reply().body() for _ in range(2)))
+            fake.pages["/api/monitor/usage/quota/limit"] = (
+                200,
+                {"data": {"level": "pro", "limits": [{}]}},
+            )
+            base = msgspec.structs.replace(fake.endpoint, api_key="plan.1", path="/api/paas/v4")
+            fake.pages["/api/paas/v4/models"] = (200, {"data": []})
+            engine = RemoteEngine(
+                "cloud",
+                base,
+                GLM,
+                prober=Prober(base, identify=False, keys=("plan.1",)),
+                keys=("plan.1",),
+                plan_endpoint=msgspec.structs.replace(base, path="/api/coding/paas/v4"),
+            )
+            # Not known yet.
+            await said(engine)
+            await engine.start()
+            await said(engine)
+
+            assert [request.target for request in fake.requests] == [
+                "/api/paas/v4/chat/completions",
+                "/api/coding/paas/v4/chat/completions",
+            ]
+            assert engine.profile.name == "glm"
+            await engine.stop()
 
     run(test())

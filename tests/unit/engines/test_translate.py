@@ -1,34 +1,24 @@
 """What each kind of engine is asked, field by field, and what it is never told."""
 
-import json
 from typing import Any
 
 import msgspec
 import pytest
 
-from openbigmodel.catalog import load_catalog
-from openbigmodel.engines.translate import GLM, LLAMA_SERVER, OPENAI, VLLM, Profile, to_openai
-from openbigmodel.inference.chat_request import Surface, check_chat_request, read_chat_request, read_messages
-
-CATALOG = load_catalog()
-PAAS = Surface(prefix="/api/paas/v4")
-USER = {"role": "user", "content": "hi"}
-TOOLS = [
-    {"type": "function", "function": {"name": "a", "parameters": {"type": "object"}}},
-    {"type": "web_search", "web_search": {"enable": True}},
-    {"type": "function", "function": {"name": "b"}},
-]
-
-
-def asked(profile: Profile = OPENAI, model: str = "glm-4-flash", **fields: Any) -> dict[str, Any]:
-    request = read_chat_request(json.dumps({"model": model, "messages": [USER], **fields}).encode())
-    known = CATALOG.find(model)
-    assert known is not None
-    messages = read_messages(request, known)
-    generation = check_chat_request(request, known, PAAS)
-    body = json.loads(to_openai(request, messages, "target", generation, profile))
-    assert isinstance(body, dict)
-    return body
+from openbigmodel.engines.profiles import (
+    GLM,
+    LLAMA_SERVER,
+    LMDEPLOY,
+    OLLAMA,
+    OPENAI,
+    PROFILES,
+    SGLANG,
+    TENSORRT_LLM,
+    VLLM,
+    Profile,
+)
+from openbigmodel.schemas.chat import ChatRequest
+from tests.unit.engines.asked import TOOLS, USER, asked
 
 
 def test_the_least() -> None:
@@ -123,38 +113,6 @@ def test_stops_and_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "names", "said"),
-    [
-        (None, ["a", "b"], None),
-        ("auto", ["a", "b"], None),
-        ("none", None, None),
-        ("required", ["a", "b"], "required"),
-        ({"type": "function", "function": {"name": "b"}}, ["b"], "required"),
-    ],
-)
-def test_tools_and_the_choice_among_them(choice: Any, names: list[str] | None, said: str | None) -> None:
-    body = asked(tools=TOOLS, **({} if choice is None else {"tool_choice": choice}))
-
-    assert [tool["function"]["name"] for tool in body["tools"]] == names if names else "tools" not in body
-    assert body.get("tool_choice") == said
-
-
-@pytest.mark.parametrize("tools", [[], [TOOLS[1]]])
-def test_without_functions_there_are_no_tools(tools: list[Any]) -> None:
-    assert not {"tools", "tool_choice"} & set(asked(tools=tools, tool_choice="required"))
-
-
-def test_response_format() -> None:
-    schema = {"name": "answer", "schema": {"type": "object"}}
-
-    assert "response_format" not in asked(response_format={"type": "text"})
-    plain = asked(response_format={"type": "json_object"})["response_format"]
-    assert {name: value for name, value in plain.items() if value is not None} == {"type": "json_object"}
-    wanted = {"type": "json_schema", "json_schema": schema}
-    assert asked(response_format=wanted)["response_format"] == wanted
-
-
-@pytest.mark.parametrize(
     ("profile", "model", "fields", "arguments"),
     [
         (OPENAI, "glm-4-flash", {}, None),
@@ -182,78 +140,230 @@ def test_thinking(
     assert asked(profile, model, **fields).get("chat_template_kwargs") == arguments
 
 
-def test_messages_that_have_to_be_written_anew() -> None:
-    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": {"city": "北京"}}}
-    bare = {"function": {"name": "g"}}
-    body = asked(
-        messages=[
-            {
-                "role": "developer",
-                "content": [{"type": "text", "text": "be "}, {"type": "text", "text": "kind"}],
-            },
-            USER,
-            {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [call, bare]},
-            {"role": "tool", "tool_call_id": "call_1", "content": None},
-            {"role": "tool", "content": "sunny"},
-        ]
-    )
+@pytest.mark.parametrize(
+    ("profile", "fields", "switches"),
+    [
+        (OLLAMA, {"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
+        (OLLAMA, {"thinking": {"type": "enabled"}}, {"reasoning_effort": "high"}),
+        (OLLAMA, {}, {}),
+        (
+            SGLANG,
+            {"thinking": {"type": "disabled"}},
+            {"chat_template_kwargs": {"enable_thinking": False}},
+        ),
+        (
+            LMDEPLOY,
+            {"thinking": {"type": "disabled"}},
+            {"enable_thinking": False, "chat_template_kwargs": {"enable_thinking": False}},
+        ),
+        (
+            TENSORRT_LLM,
+            {"thinking": {"type": "enabled", "clear_thinking": False}},
+            {"chat_template_kwargs": {"enable_thinking": True}},
+        ),
+    ],
+)
+def test_each_engine_has_its_own_switch_for_thinking(
+    profile: Profile, fields: dict[str, Any], switches: dict[str, Any]
+) -> None:
+    body = asked(profile, "glm-4.6", **fields)
+    names = {"reasoning_effort", "enable_thinking", "chat_template_kwargs", "thinking", "reasoning"}
 
-    assert body["messages"] == [
-        {"role": "system", "content": "be kind"},
-        USER,
-        {
-            "role": "assistant",
-            "content": None,
-            "reasoning_content": "hm",
-            "tool_calls": [
-                {
-                    "id": "call_1",
-                    "type": "function",
-                    "function": {"name": "f", "arguments": '{"city":"北京"}'},
-                },
-                {"id": "", "type": "function", "function": {"name": "g", "arguments": "{}"}},
-            ],
-        },
-        {"role": "tool", "content": "", "tool_call_id": "call_1"},
-        {"role": "tool", "content": "sunny", "tool_call_id": ""},
-    ]
+    assert {name: value for name, value in body.items() if name in names} == switches
 
 
-def test_unknown_fields_of_a_message_do_not_get_through() -> None:
-    (message,) = asked(messages=[{**USER, "cache_control": {"type": "ephemeral"}, "audio": None}])["messages"]
+@pytest.mark.parametrize(
+    ("profile", "effort", "said"),
+    [
+        (SGLANG, "max", {"reasoning_effort": "max"}),
+        (VLLM, "max", {"chat_template_kwargs": {"reasoning_effort": "max"}}),
+        # It knows four words, and no more than "high".
+        (OLLAMA, "max", {"reasoning_effort": "high"}),
+        (OLLAMA, "low", {"reasoning_effort": "low"}),
+    ],
+)
+def test_the_reasoning_effort_goes_where_the_engine_looks_for_it(
+    profile: Profile, effort: str, said: dict[str, Any]
+) -> None:
+    body = asked(profile, "glm-5.3", reasoning_effort=effort)
 
-    assert message == USER
+    assert body.get("reasoning_effort") == said.get("reasoning_effort")
+    inner = body.get("chat_template_kwargs", {}).get("reasoning_effort")
+    assert inner == said.get("chat_template_kwargs", {}).get("reasoning_effort")
 
 
-def test_a_forced_call_is_a_free_one_where_forcing_means_rambling() -> None:
-    forced = asked(LLAMA_SERVER, tools=TOOLS, tool_choice={"type": "function", "function": {"name": "b"}})
+def test_a_limit_beyond_the_engines_context_is_none() -> None:
+    known = msgspec.structs.replace(VLLM, context_tokens=1000)
+    always = msgspec.structs.replace(known, max_output_tokens=2000)
 
-    assert [tool["function"]["name"] for tool in forced["tools"]] == ["b"]
-    assert "tool_choice" not in forced
+    assert asked(known, max_tokens=999)["max_tokens"] == 999
+    assert "max_tokens" not in asked(known, max_tokens=1000)
+    assert "max_tokens" not in asked(always, max_tokens=3000)
+    assert asked(always, max_tokens=10)["max_tokens"] == 10
 
 
-def test_schemas_lose_what_makes_a_grammar_explode() -> None:
-    schema = {
-        "type": "object",
-        "properties": {
-            "pattern": {"type": "string", "pattern": "^(((a{0,99}){0,99}){0,99})$", "maxLength": 10**6},
-            "list": {
-                "type": "array",
-                "items": {"type": "string", "pattern": "a", "maxLength": 5},
-                "minItems": 2,
-            },
-        },
+EXTRAS: dict[str, Any] = {
+    "top_k": 40,
+    "min_p": 0.1,
+    "repetition_penalty": 1.1,
+    "presence_penalty": 0.5,
+    "frequency_penalty": -0.5,
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=str)
+def test_extras_pass_where_the_profile_lists_them(profile: Profile) -> None:
+    body = asked(profile, **EXTRAS)
+
+    assert {name: body[name] for name in EXTRAS if name in body} == {
+        name: EXTRAS[name] for name in profile.extras
     }
-    tame = {
-        "type": "object",
-        "properties": {
-            "pattern": {"type": "string"},
-            "list": {"type": "array", "items": {"type": "string", "maxLength": 5}, "minItems": 2},
-        },
-    }
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
 
-    assert asked(LLAMA_SERVER, response_format=wanted)["response_format"]["json_schema"]["schema"] == tame
-    assert asked(LLAMA_SERVER, tools=[tool])["tools"][0]["function"]["parameters"] == tame
-    assert asked(response_format=wanted)["response_format"]["json_schema"]["schema"] == schema
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("top_k", -1),
+        ("top_k", 0),
+        ("top_k", 1.5),
+        ("top_k", True),
+        ("top_k", "40"),
+        ("top_k", None),
+        ("min_p", 2),
+        ("min_p", {"a": 1}),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", [1]),
+        ("presence_penalty", 3),
+        ("frequency_penalty", False),
+    ],
+)
+def test_an_extra_that_makes_no_sense_is_left_out_like_an_unknown_field(name: str, value: Any) -> None:
+    assert name not in asked(VLLM, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("profile", "raw"),
+    [
+        (LLAMA_SERVER, {"reasoning_format": "none"}),
+        (VLLM, {"skip_special_tokens": False, "tool_choice": "none"}),
+        (SGLANG, {"skip_special_tokens": False, "separate_reasoning": False}),
+        (OPENAI, {}),
+    ],
+)
+def test_an_engine_that_shall_return_raw_text_is_told_so(profile: Profile, raw: dict[str, Any]) -> None:
+    parsed = msgspec.structs.replace(profile, parse="glm47")
+    names = {*raw, "skip_special_tokens", "separate_reasoning", "reasoning_format"}
+
+    def said(body: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in body.items() if name in names}
+
+    assert said(asked(parsed, tools=TOOLS)) == raw
+    # A call that is forced would come as the engine's JSON.
+    assert said(asked(parsed, tools=TOOLS, tool_choice="required")) == raw
+    assert "tool_choice" not in asked(parsed)
+    assert said(asked(profile, tools=TOOLS)) == {}
+
+
+# Every field of a GLM request (api.md §3.1), with a value that means something.
+SAMPLES: dict[str, Any] = {
+    "model": "glm-4.6",
+    "messages": [USER],
+    "stream": True,
+    "thinking": {"type": "enabled", "clear_thinking": False},
+    "reasoning_effort": "high",
+    "do_sample": False,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "max_tokens": 10,
+    "max_completion_tokens": 10,
+    "stop": ["x"],
+    "tools": TOOLS,
+    "tool_choice": "required",
+    "tool_stream": True,
+    "response_format": {"type": "json_object"},
+    "request_id": "request-1",
+    "user_id": "user-1",
+    "sensitive_word_check": {"type": "ALL", "status": "DISABLE"},
+    "seed": 1,
+    **EXTRAS,
+    # Not of ChatRequest: what GLM has for other models, and what OpenAI's clients send.
+    "meta": {"user_info": "me"},
+    "extra": {"target": {}},
+    "watermark_enabled": True,
+    "n": 2,
+    "logprobs": True,
+    "stream_options": {"include_usage": False},
+    "store": True,
+    "prompt_cache_key": "k",
+    "parallel_tool_calls": False,
+    "chat_template": "{{ secret }}",
+    "priority": 9,
+    "user": "someone",
+    "metadata": {"a": "b"},
+}
+_USAGE = {"stream_options"}
+_COUNTERS = {"timings_per_token", "return_progress"}
+_ARGUMENTS = {"chat_template_kwargs"}
+# Field → the engine's fields that it makes or changes, beside those of the profiles that differ.
+TABLE: dict[str, dict[str, set[str]]] = {
+    "model": {"": set()},
+    "messages": {"": set()},
+    "stream": {"": {"stream", *_USAGE}, "llama-server": set()},
+    "thinking": {
+        "": _ARGUMENTS,
+        "ollama": {"reasoning_effort"},
+        "lmdeploy": {"enable_thinking", *_ARGUMENTS},
+    },
+    "do_sample": {"": {"temperature", "top_p"}},
+    "temperature": {"": {"temperature"}},
+    "top_p": {"": {"top_p"}},
+    "max_tokens": {"": {"max_tokens"}},
+    "max_completion_tokens": {"": {"max_tokens"}},
+    "stop": {"": {"stop"}},
+    "tools": {"": {"tools"}},
+    "response_format": {"": {"response_format"}},
+    "seed": {"": {"seed"}},
+    **{
+        name: {"": set(), **{p.name: {name} for p in PROFILES.values() if name in p.extras}}
+        for name in EXTRAS
+    },
+}
+
+
+def changed(profile: Profile, field: str) -> set[str]:
+    base = {"model": "glm-4.6"}
+    without, having = asked(profile, **base), asked(profile, **{**base, field: SAMPLES[field]})
+    return {
+        name
+        for name in without.keys() | having.keys()
+        if without.get(name, "absent") != having.get(name, "absent")
+    }
+
+
+def test_no_field_of_a_request_is_forgotten() -> None:
+    assert {field.name for field in msgspec.structs.fields(ChatRequest)} <= set(SAMPLES)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])
+@pytest.mark.parametrize("field", SAMPLES)
+def test_what_becomes_of_each_field_on_each_engine(field: str, profile: Profile) -> None:
+    row = TABLE.get(field, {"": set()})
+
+    assert changed(profile, field) == row.get(profile.name, row[""])
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])
+def test_all_fields_at_once_bring_nothing_that_none_of_them_brings(profile: Profile) -> None:
+    known = {"model", "messages", "stream", "temperature", *_USAGE}
+    known |= {name for field in SAMPLES for name in changed(profile, field)}
+    known |= {"tool_choice", "reasoning_effort"} if profile.forces_calls else {"reasoning_effort"}
+    known |= _COUNTERS if profile.counts_in_chunks else set()
+
+    sent = set(asked(profile, **SAMPLES))
+    assert sent <= known | ({"chat_template_kwargs"} if profile.thinking_always_said else set())
+
+
+def test_bigmodel_gets_its_own_fields_back() -> None:
+    for field in ("thinking", "reasoning_effort", "tool_stream"):
+        assert changed(GLM, field) == {field}
+    assert changed(GLM, "do_sample") == {"do_sample", "temperature", "top_p"}

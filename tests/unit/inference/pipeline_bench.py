@@ -21,13 +21,13 @@ from openbigmodel.billing.plans import PlanHold
 from openbigmodel.billing.pricing import FREE, Price
 from openbigmodel.billing.replies import Claimed, StoredReply
 from openbigmodel.billing.store import UsageLine
-from openbigmodel.catalog import load_catalog
+from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import FakeRequest, Script, Step
-from openbigmodel.engines.registry import Registry, Route
+from openbigmodel.engines.profiles import OPENAI, Profile
+from openbigmodel.engines.registry import Balance, Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.translate import OPENAI, Profile
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.admission import Admissions, Done
 from openbigmodel.inference.caller import Caller
@@ -232,13 +232,21 @@ class Bench:
     price: Price | None = None
     balance: int = 0
     moderator: Moderator | None = None
+    others: list[FakeEngine] = field(default_factory=list)
+    """Further engines that answer for the same models; "fake-1" and so on."""
+    routing: Balance = "failover"
+    keys: tuple[str, ...] = ()
+    """Credentials that the first engine is asked with."""
+    max_in_flight: dict[str, int] = field(default_factory=dict)
     now_s: float = 1000.0
     trace: Trace = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     log: io.StringIO = field(default_factory=io.StringIO)
 
     def __post_init__(self) -> None:
-        self.remote = RemoteEngine("fake", self.endpoint or self.engine.endpoint, self.profile)
+        self.remote = RemoteEngine(
+            "fake", self.endpoint or self.engine.endpoint, self.profile, keys=self.keys
+        )
         self.cashier = MemoryCashier(self.trace)
         if self.price is not None:
             self.cashier.prices = dict.fromkeys(MODELS, self.price)
@@ -252,9 +260,7 @@ class Bench:
             msgspec.structs.replace(model, limits=self.limits_of) for model in catalog if model.id in MODELS
         ]
         self.pipeline = Pipeline(
-            registry=Registry(
-                [self.remote], {model.id: Route(model, self.remote, f"real-{model.id}") for model in models}
-            ),
+            registry=self._registry(models),
             admissions=self.admissions,
             request_log=self.request_log,
             metrics=self.metrics,
@@ -263,8 +269,26 @@ class Bench:
             monotonic_s=lambda: self.now_s,
         )
 
+    def _registry(self, models: list[Model]) -> Registry:
+        engines = [self.remote]
+        engines += [
+            RemoteEngine(f"fake-{number}", engine.endpoint, self.profile)
+            for number, engine in enumerate(self.others, 1)
+        ]
+        routes = {
+            model.id: Route(
+                model, tuple(Target(engine, f"real-{model.id}") for engine in engines), self.routing
+            )
+            for model in models
+        }
+        return Registry(engines, routes, self.max_in_flight)
+
     def ask(self, *, surface: Surface = PAAS, body: bytes | None = None, **fields: Any) -> Asked:
         fields = {"model": "glm-4.6", "messages": [{"role": "user", "content": "hi"}], **fields}
+        if self.price is not None:
+            # Told where to stop, so that the engine is asked for what the caller wants: a body or a stream.
+            model = self.pipeline.registry.route(str(fields["model"]))
+            fields.setdefault("max_tokens", 1 if model is None else model.model.default_max_tokens)
         fields.setdefault("request_id", f"request-{len(self.asked)}")
         name = str(fields["request_id"])
         sink = RecordingSink(self.trace, name)
@@ -280,17 +304,23 @@ class Bench:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The log's lines."""
+        """The log's lines of requests."""
         self.request_log.flush()
-        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+        lines = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        return [line for line in lines if "status" in line]
 
     async def violations(self, *, usage_is_true: bool = True) -> list[str]:
         """Everything that does not hold now that all requests should be over. Empty is good."""
         found = []
         if not await within(
-            ENGINE_STOPS_WITHIN_S, lambda: all(request.over for request in self.engine.requests)
+            ENGINE_STOPS_WITHIN_S,
+            lambda: all(
+                request.over for engine in (self.engine, *self.others) for request in engine.requests
+            ),
         ):
             found.append("an engine works for nobody")
+        if self.pipeline.router.in_flight or self.pipeline.router.waiting:
+            found.append("a place at an engine was not given back")
         if self.limits.total or self.pipeline.exchanges:
             found.append("a place in flight was not given back")
         if self.admissions.running:
@@ -328,7 +358,8 @@ class Bench:
             found.append(f"{name}: the end was delivered before the usage was durable: {told}")
         if lines and usage_is_true:
             billed = lines[0].usage.completion_tokens
-            produced = sum(request.tokens for request in self.engine.requests if request.over)
+            heard = [request for engine in (self.engine, *self.others) for request in engine.requests]
+            produced = sum(request.tokens for request in heard if request.over)
             if not sink.delivered_tokens <= billed <= produced:
                 found.append(
                     f"{name}: delivered {sink.delivered_tokens}, billed {billed}, produced {produced}"

@@ -197,6 +197,30 @@ def test_a_count_that_cannot_be_does_not_lock_an_account_out() -> None:
         desk.limits.enter("account", "glm-x", ModelLimits(tpm=1000), 947)
 
 
+def test_a_request_that_names_no_length_does_not_reserve_the_longest_of_all() -> None:
+    desk = Desk(ModelLimits(tpm=10_000), balance=10**6 * FEN)
+    first = desk.admit(desk.model.default_max_tokens)
+    # 50 for its prompt, a tenth of the limit for its answer; the money is held in full.
+    assert desk.cashier.ledger.held("account") == desk.model.default_max_tokens * FEN
+    second = desk.admit(desk.model.default_max_tokens)
+    first.go_on(9_000)
+    assert refusal(desk) == "1303"
+    for admission in (first, second):
+        desk.settle(admission)
+    second.go_on(9_999)
+
+    assert desk.admit(9_900) is not None
+
+
+def test_a_request_without_limits_goes_on_without_them() -> None:
+    desk = Desk()
+    admission = desk.admit()
+    admission.go_on(10**9)
+    desk.settle(admission)
+
+    assert not desk.leftovers
+
+
 def test_who_is_exempt_has_neither_limits_nor_a_price() -> None:
     desk = Desk(ModelLimits(in_flight=1), balance=0)
     caller = msgspec.structs.replace(CALLER, exempt=True)

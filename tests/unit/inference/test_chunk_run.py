@@ -175,3 +175,12 @@ def test_no_run_is_taken_in_a_stream_with_other_line_ends() -> None:
     parts = [event("hello"), event("a").replace(b"\n", b"\r\n"), b"data: ", event("b")[6:], event("c")]
 
     assert relay(EngineReader, parts) == relay(_Plain, parts)
+
+
+def test_a_run_can_be_written_again() -> None:
+    alike = event("a") + event("你") + event("\\n")
+    run = learnt()
+    texts, end = run.take(alike, 0)
+
+    assert end == len(alike)
+    assert run.around(texts) == alike

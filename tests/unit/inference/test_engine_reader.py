@@ -112,6 +112,23 @@ def test_stop_after_calls_means_tool_calls() -> None:
     assert reader.finish_reason == "tool_calls"
 
 
+def test_calls_that_all_have_the_index_0_are_told_apart_by_their_ids() -> None:
+    """As Ollama sends them. A call that goes on has no new id."""
+    pieces = [("a", "f", '{"x":'), (None, None, "1}"), ("b", "g", "{"), ("b", "g", "}")]
+    _, heard = read(
+        *(
+            chunk({"tool_calls": [{"index": 0, "id": call, "function": {"name": name, "arguments": text}}]})
+            for call, name, text in pieces
+        )
+    )
+    assert heard.said == [
+        ("call", 0, "f", '{"x":'),
+        ("call", 0, None, "1}"),
+        ("call", 1, "g", "{"),
+        ("call", 1, "g", "}"),
+    ]
+
+
 def test_calls_without_an_index_are_counted_by_position() -> None:
     _, heard = read(chunk({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}))
 
@@ -215,10 +232,17 @@ def test_what_follows_done_is_ignored() -> None:
 
 def test_one_chunk_of_reasoning_in_a_stream_counts_as_one_token() -> None:
     reader, _ = read(
-        chunk({"reasoning_content": "a long thought"}), chunk({"content": "b"}), chunk({"content": "c"})
+        chunk({"reasoning_content": "a thought"}), chunk({"content": "b"}), chunk({"content": "c"})
     )
 
     assert reader.usage() == Usage(completion_tokens=3, reasoning_tokens=1)
+
+
+def test_a_chunk_of_many_words_of_reasoning_is_so_many_tokens_of_it() -> None:
+    alike = [chunk({"reasoning_content": " a thought of five words"}) for _ in range(3)]
+    reader, _ = read(*alike, chunk({"content": "b"}))
+
+    assert reader.usage() == Usage(completion_tokens=16, reasoning_tokens=15)
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b"\r"])

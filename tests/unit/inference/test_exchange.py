@@ -17,8 +17,8 @@ from openbigmodel.engines.fake_script import (
     error_answer,
     json_answer,
 )
-from openbigmodel.engines.translate import LLAMA_SERVER as LLAMA_SERVER_PROFILE
-from openbigmodel.inference import exchange as exchange_module
+from openbigmodel.engines.profiles import LLAMA_SERVER as LLAMA_SERVER_PROFILE
+from openbigmodel.inference import attempt as attempt_module
 from openbigmodel.limits import ModelLimits
 from tests.unit.inference.pipeline_bench import CODING, PAAS, Bench, run, until
 
@@ -313,7 +313,7 @@ def test_an_engines_error_text_of_any_size_is_read_in_part() -> None:
 
 
 def test_an_engines_body_beyond_all_measure_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_module, "MAX_ENGINE_BODY_BYTES", 10_000)
+    monkeypatch.setattr(attempt_module, "MAX_ENGINE_BODY_BYTES", 10_000)
 
     async def test(bench: Bench) -> None:
         sink = await bench.ask().answered()
@@ -351,7 +351,7 @@ def test_a_slow_client_slows_the_engine() -> None:
         assert sink.delivered_tokens == request.tokens == 200
         assert await bench.violations() == []
 
-    run(test, Reply(content=("x" * 65_536,) * 200).stream())
+    run(test, Reply(content=("0" * 65_536,) * 200).stream())
 
 
 def test_pausing_before_the_engine_is_connected() -> None:

@@ -54,12 +54,12 @@ def settles_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def keeps_the_place(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Limits, "leave", lambda self, place, used: None)
+    patch.setattr(Limits, "leave", lambda self, place, *used: None)
 
 
 def keeps_the_accounts_place(patch: pytest.MonkeyPatch) -> None:
     right = Limits.leave
-    patch.setattr(Limits, "leave", lambda self, place, used: right(self, None, used))
+    patch.setattr(Limits, "leave", lambda self, place, *used: right(self, None, *used))
 
 
 def keeps_the_hold(patch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from openbigmodel.engines.fake_script import (
     event,
     json_answer,
 )
-from openbigmodel.inference import exchange as exchange_module
+from openbigmodel.inference import attempt as attempt_module
 from openbigmodel.inference import pipeline as pipeline_module
 from tests.unit.inference.pipeline_bench import Bench, run, until
 
@@ -376,7 +376,7 @@ def test_a_fault_leaves_the_next_request_alone() -> None:
 
 def test_an_engine_that_is_away_is_1305() -> None:
     async def test(bench: Bench) -> None:
-        bench.remote.post = away  # type: ignore[method-assign]
+        bench.remote.post = away  # type: ignore[method-assign, assignment]
         asked = bench.ask(stream=True)
 
         assert (asked.sink.status, asked.sink.code, asked.exchange) == (429, "1305", None)
@@ -394,7 +394,7 @@ def test_a_fault_of_ours_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(exchange_module, "to_openai", broken)
+    monkeypatch.setattr(attempt_module, "to_openai", broken)
 
     async def test(bench: Bench) -> None:
         # The door answers it, and logs it.

@@ -9,6 +9,7 @@ import pytest
 
 from openbigmodel.billing.pricing import Band, Price
 from openbigmodel.billing.store import UsageLine
+from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.fake_script import (
     DONE,
     LLAMA_SERVER,
@@ -25,8 +26,8 @@ from openbigmodel.engines.fake_script import (
     event,
     json_answer,
 )
-from openbigmodel.engines.translate import LLAMA_SERVER as LLAMA_SERVER_PROFILE
-from openbigmodel.engines.translate import OPENAI, VLLM
+from openbigmodel.engines.profiles import GLM, OPENAI, VLLM
+from openbigmodel.engines.profiles import LLAMA_SERVER as LLAMA_SERVER_PROFILE
 from openbigmodel.inference import pipeline as pipeline_module
 from openbigmodel.inference import prompt_count
 from tests.unit.inference.pipeline_bench import Bench, run, until
@@ -265,7 +266,8 @@ def test_no_answer_ever_waits_for_a_tokenizer(profile: Any) -> None:
     [
         (2, 3, "the engine reported 2 completion tokens, 3 were delivered"),
         (9, 6, "the engine reported 9 completion tokens, 6 were the most it was asked for"),
-        (-5, 3, "the engine reported 0 completion tokens, 3 were delivered"),
+        # No count at all.
+        (-5, 3, ""),
         (10**15, 6, "the engine reported 1000000000 completion tokens, 6 were the most it was asked for"),
     ],
 )
@@ -395,3 +397,48 @@ def test_a_body_that_ends_with_junk_costs_what_it_says() -> None:
         assert fen(bench.cashier.lines[0]) == WHOLE
 
     run(test, [Head(), Data(whole + b"junk", 3), Stall()], **MONEY)
+
+
+def test_a_body_without_a_bound_is_watched_and_stopped_where_nobody_pays_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine that is not told its bound might give a body of any length, and only the start of it is held for."""
+    monkeypatch.setattr(pipeline_module, "_SWEEP_INTERVAL_S", 0.01)
+
+    async def test(bench: Bench) -> None:
+        route = bench.pipeline.registry.route("glm-4.6")
+        assert route is not None
+        asked = bench.ask(max_tokens=None)
+        sink = await asked.answered()
+        sent = bench.engine.requests[0].json
+        assert sent["stream"] is True
+        assert "max_tokens" not in sent
+        body = json.loads(sink.body)
+        assert body["choices"][0]["finish_reason"] == "length"
+        bound = route.model.default_max_tokens
+        assert body["usage"]["completion_tokens"] == bound
+        assert body["choices"][0]["message"]["content"].startswith("word word ")
+        assert [fen(line) for line in bench.cashier.lines] == [5 + line_prompt(bench) + 2 * bound]
+        assert await bench.violations(usage_is_true=False) == []
+
+    def line_prompt(bench: Bench) -> int:
+        return bench.cashier.lines[0].usage.prompt_tokens
+
+    model = load_catalog().find("glm-4.6")
+    assert model is not None
+    word = Reply(content=("word ",)).events()[0]
+    assert isinstance(word, Data)
+    count = model.default_max_tokens + 100
+    run(test, [Head(), Data(word.data * count, count), Stall()], **MONEY)
+
+
+@pytest.mark.parametrize(("asked", "profile"), [({"max_tokens": 9}, OPENAI), ({"max_tokens": None}, GLM)])
+def test_what_is_bounded_or_passed_on_is_asked_for_as_the_caller_wants_it(
+    asked: dict[str, Any], profile: Any
+) -> None:
+    async def test(bench: Bench) -> None:
+        assert (await bench.ask(**asked).answered()).status == 200
+        assert not bench.engine.requests[0].json.get("stream")
+        assert await bench.violations() == []
+
+    run(test, REPLY.body(), profile=profile, **MONEY)

@@ -8,7 +8,7 @@ import pytest
 
 from openbigmodel.billing.pricing import Band, Price
 from openbigmodel.engines.fake_script import Gate, Head, Reply, Stall, Step, error_answer
-from openbigmodel.engines.translate import LLAMA_SERVER as LLAMA_SERVER_PROFILE
+from openbigmodel.engines.profiles import LLAMA_SERVER as LLAMA_SERVER_PROFILE
 from openbigmodel.limits import ModelLimits
 from tests.unit.inference.pipeline_bench import Asked, Bench, run, until
 

@@ -12,10 +12,6 @@ from openbigmodel.api.surfaces import PAAS
 from openbigmodel.auth.api_keys import Principal
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import load_catalog
-from openbigmodel.engines.endpoint import Endpoint
-from openbigmodel.engines.registry import Route
-from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.translate import OPENAI
 from openbigmodel.inference import finished
 from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.finished import Finished, FinishedRequests
@@ -26,7 +22,8 @@ DONE = Finished(
     id="log",
     request_id="mine",
     caller=Caller(Principal("account", "key"), PAAS, "/path", "zh"),
-    route=Route(MODEL, RemoteEngine("gpu", Endpoint("127.0.0.1", 1), OPENAI), "target"),
+    model=MODEL.id,
+    engine="gpu",
     usage=Usage(13, 2, 9, 5),
     status=200,
     code="1230",
@@ -72,8 +69,8 @@ def test_every_fact_is_in_its_field() -> None:
         ({"request_id": "log"}, "request_id", ""),
         ({"client_left": True}, "client_left", True),
         ({"client_left": True}, "finish_reason", ""),
-        ({"route": None}, "model", ""),
-        ({"route": None}, "engine", ""),
+        ({"model": ""}, "model", ""),
+        ({"engine": ""}, "engine", ""),
         ({"first_token_s": None}, "first_token_ms", None),
     ],
 )
@@ -115,7 +112,7 @@ def test_a_flush_writes_what_waits_and_a_reading_counts_it() -> None:
 def test_a_request_for_no_known_model_has_a_label_of_its_own() -> None:
     async def main() -> None:
         desk = Desk()
-        desk.end("1", "2", route=None)
+        desk.end("1", "2", model="")
         assert desk.counted("unknown")
         desk.log.flush()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openbigmodel.billing.usage import Usage
-from openbigmodel.inference.engine_reader import EngineReader, estimate_tokens
+from openbigmodel.inference.engine_reader import EngineReader
 from openbigmodel.inference.measurement import NOTHING, UNBOUNDED, Measured, estimate_prompt, measured
 from openbigmodel.inference.reply import BodyWriter, ReplyHead
 
@@ -164,18 +164,117 @@ def test_an_empty_answer_that_ended_well_has_read_its_prompt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "size"),
+    ("message", "tokens"),
     [
-        ({"content": "长城很长"}, 12),
-        ({"content": "x" * 500, "reasoning_content": "y" * 100}, 600),
-        ({"content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, 2),
+        ({"content": "长城很长"}, 1),
+        ({"content": "one two three", "reasoning_content": "four five"}, 5),
+        ({"content": " " * 500}, 1),
+        ({"content": "x" * 300}, 5),
+        ({"content": "长" * 40}, 3),
+        ({"content": None, "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, 1),
+        (
+            {
+                "content": "",
+                "tool_calls": [{"function": {"name": "f", "arguments": '{"in":"New York","on":"\\u4e2d"}'}}],
+            },
+            4,
+        ),
     ],
 )
-def test_a_body_without_usage_is_estimated_by_its_text(message: dict[str, Any], size: int) -> None:
-    found = look(body(message), completion_bound=1000)
+@pytest.mark.parametrize("usage", [{}, {"usage": None}, {"usage": {"completion_tokens": None}}])
+def test_a_body_without_usage_is_estimated_by_its_words(
+    message: dict[str, Any], tokens: int, usage: dict[str, Any]
+) -> None:
+    found = look(body(message, **usage), completion_bound=1000)
 
-    assert found.usage.completion_tokens == estimate_tokens(size)
+    assert found.usage.completion_tokens == tokens
     assert (found.source, found.note) == ("counted", "completion estimated; prompt estimated")
+
+
+@pytest.mark.parametrize("completion", [0, 1, 40])
+def test_a_body_that_says_far_more_than_its_usage_is_estimated_by_its_words(completion: int) -> None:
+    found = look(body({"content": "word " * 100}, **said(20, completion)))
+
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.source) == (20, 100, "counted")
+    assert found.note == f"the engine reported {completion} completion tokens, 100 were delivered"
+
+
+@pytest.mark.parametrize("completion", [50, 75, 100])
+def test_a_count_that_can_be_true_is_believed(completion: int) -> None:
+    # Tokenizers that make one token of two common words are rare, but there are some.
+    found = look(body({"content": "word " * 100}, **said(20, completion)))
+
+    assert (found.usage.completion_tokens, found.source, found.note) == (completion, "engine", "")
+
+
+def test_usage_with_nothing_but_a_prompt_keeps_it() -> None:
+    prompt_alone: dict[str, Any] = {
+        "usage": {"prompt_tokens": 20, "prompt_tokens_details": {"cached_tokens": 5}}
+    }
+    for found in (
+        look(stream(*THREE, chunk({}, "stop", **prompt_alone))),
+        look(stream(*(chunk({"content": "x"}, **prompt_alone) for _ in range(3)))),
+    ):
+        assert found.usage == Usage(20, 5, 3)
+        assert (found.source, found.note) == ("counted", "")
+
+
+def test_a_later_usage_that_says_less_takes_nothing_back() -> None:
+    end = chunk({}, "stop", usage={"prompt_tokens": 21})
+    found = look(stream(*THREE, chunk({"content": "d"}, **said(20, 9)), end))
+
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.source) == (20, 9, "engine")
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens"),
+    [(1, 40), (3, 40), (8, 40), (40, 40)],
+)
+def test_several_tokens_in_an_event_are_seen_by_their_words(size: int, tokens: int) -> None:
+    # As an engine sends them that speaks up every `size` tokens and does not count on its way.
+    words = [" word", " two", ",", " three", "\n", "four", " five"]
+    text = [words[index % len(words)] for index in range(tokens)]
+    parts = [chunk({"content": "".join(text[at : at + size])}) for at in range(0, tokens, size)]
+    found = look(stream(*parts))
+
+    assert found.usage.completion_tokens <= tokens
+    assert found.usage.completion_tokens >= tokens * 0.5
+    assert found.note.endswith("prompt estimated")
+
+
+@pytest.mark.parametrize(
+    ("completion", "kept"),
+    [
+        (20.0, 20),
+        (20.5, 3),
+        (None, 3),
+        ("20", 3),
+        (True, 3),
+        ([20], 3),
+        ({}, 3),
+        (-1, 3),
+        (-1.0, 3),
+    ],
+)
+def test_a_count_of_another_shape_is_no_death(completion: Any, kept: int) -> None:
+    for usage in ({"prompt_tokens": 20, "completion_tokens": completion}, {"completion_tokens": completion}):
+        found = look(stream(*THREE, chunk({}, "stop", usage=usage)))
+        assert found.usage.completion_tokens == kept
+        assert found.usage.prompt_tokens == (20 if "prompt_tokens" in usage else len(ASKED) // 5)
+        assert look(body({"content": "a b c"}, usage=usage)).usage.completion_tokens == kept
+
+
+@pytest.mark.parametrize("prompt", [20.0, "20", -20, None, False])
+def test_a_prompt_of_another_shape_is_whole_or_estimated(prompt: Any) -> None:
+    found = look(stream(*THREE, chunk({}, "stop", **said(prompt, 5, cached=2))))
+
+    assert found.usage.prompt_tokens == (20 if prompt == 20.0 else len(ASKED) // 5)
+    assert found.usage.completion_tokens == 5
+
+
+@pytest.mark.parametrize("timings", ["soon", {"predicted_n": 3.0, "prompt_n": 4}, {"predicted_n": None}, [1]])
+def test_counters_of_another_shape_are_no_death(timings: Any) -> None:
+    assert look(stream(*THREE, chunk({"content": ""}, "stop", timings=timings))).usage.completion_tokens == 3
 
 
 def test_a_body_with_usage_is_not_estimated() -> None:

@@ -193,7 +193,7 @@ def test_the_checker_blocks_a_stream(tokens: tuple[str, ...], shown: str | None)
         assert sink.chunks[-1]["content_filter"] == [{"level": 1, "role": "assistant"}]
         line = bench.cashier.lines[0]
         assert line.finish_reason == "sensitive"
-        assert line.usage.completion_tokens <= len(tokens)
+        assert line.usage.completion_tokens <= bench.engine.requests[0].tokens
         assert await bench.violations() == []
 
     checked(test, contents(*tokens).stream())
@@ -205,7 +205,7 @@ def test_the_checker_stops_an_engine_that_is_still_at_it() -> None:
         request = await bench.engine_hears()
         assert sensitive(sink)
         assert sink.text == ""
-        assert 1 <= bench.cashier.lines[0].usage.completion_tokens <= 2
+        assert 1 <= bench.cashier.lines[0].usage.completion_tokens <= request.tokens
         assert await bench.violations() == []
         assert request.left_s is not None
 
@@ -277,7 +277,7 @@ def test_a_checker_that_fails_amid_a_stream() -> None:
         sink = await asked.answered()
         assert sink.text == SENTENCE
         assert sink.chunks[-1]["choices"][0]["finish_reason"] == "network_error"
-        assert bench.cashier.lines[0].usage.completion_tokens == 2
+        assert 2 <= bench.cashier.lines[0].usage.completion_tokens <= (await bench.engine_hears()).tokens
         assert await bench.violations() == []
 
     reply = contents(SENTENCE, SENTENCE)
@@ -310,7 +310,8 @@ def test_a_client_that_leaves_while_the_answer_is_checked(ended: bool) -> None:
         service.answer()
         await until(lambda: bool(bench.records))
         line = bench.cashier.lines[0]
-        assert (line.finish_reason, line.usage.completion_tokens) == ("client_left", 1)
+        assert line.finish_reason == "client_left"
+        assert 1 <= line.usage.completion_tokens <= request.tokens
         assert (asked.sink.status, asked.sink.ends) == (0, [])
         assert await bench.violations() == []
 

@@ -21,14 +21,14 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first request's end goes wrong, whoever asks for it."""
-    right = ChatExchange.engine_failed
+    right = ChatExchange._finish
 
-    def engine_failed(self: ChatExchange, reason: str) -> None:
+    def finish(self: ChatExchange, ready: bytes, *, died: bool = False) -> None:
         if self._request_id == "request-0":
             raise ZeroDivisionError
-        right(self, reason)
+        right(self, ready, died=died)
 
-    monkeypatch.setattr(ChatExchange, "engine_failed", engine_failed)
+    monkeypatch.setattr(ChatExchange, "_finish", finish)
 
 
 async def begun(bench: Bench, count: int) -> None:

@@ -21,8 +21,8 @@ from openbigmodel.engines.fake_script import (
     error_answer,
     json_answer,
 )
+from openbigmodel.engines.profiles import LLAMA_SERVER, VLLM, Profile
 from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.translate import LLAMA_SERVER, VLLM, Profile
 from openbigmodel.inference import prompt_count
 from openbigmodel.inference.prompt_count import PromptQuestion
 
@@ -149,7 +149,7 @@ def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_engine_that_is_away_is_no_answer() -> None:
     class Away(RemoteEngine):
-        def post(self, path: str, body: bytes, consumer: Any) -> Any:
+        def post(self, path: str, body: bytes, consumer: Any, key: str | None = None) -> Any:
             raise EngineUnavailable("It is broken.")
 
     async def test() -> None:

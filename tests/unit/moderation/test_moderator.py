@@ -1,5 +1,7 @@
 import asyncio
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ def said(text: str) -> ChatRequest:
 def call(arguments: Any) -> dict[str, Any]:
     function = {"name": "f", "arguments": arguments}
     return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": function}]}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
 
 
 HI = {"role": "user", "content": "hi"}
@@ -243,3 +250,57 @@ def test_it_is_built_as_the_settings_say(tmp_path: Path) -> None:
         await remote.close()
 
     asyncio.run(main())
+
+
+def test_what_is_found_is_counted() -> None:
+    async def asked() -> None:
+        answers = iter(
+            [
+                httpx.Response(200, json={"allowed": False}),
+                httpx.Response(200, json={"allowed": True, "level": 3}),
+                httpx.Response(200, json={"allowed": True}),
+                httpx.Response(500),
+                httpx.Response(200, json={"allowed": False}),
+            ]
+        )
+        checker = HttpChecker(
+            "http://checker/",
+            key="",
+            timeout_s=1,
+            concurrency=1,
+            failure_passes=True,
+            note=lambda _: None,
+            transport=httpx.MockTransport(lambda _: next(answers)),
+        )
+        moderator = Moderator(None, checker)
+        assert moderator.counts() == {("input", "failed"): 0.0, ("output", "failed"): 0.0}
+        told: list[Outcome] = []
+
+        def heard(count: int) -> bool:
+            return len(told) >= count
+
+        for number in range(4):
+            moderator.check_input(SUBJECT, said("hello"), told.append)
+            await until(partial(heard, number + 1))
+        moderator.check_output(SUBJECT, "", [Part("assistant", "well")], told.append)
+        await until(partial(heard, 5))
+        assert moderator.counts() == {
+            ("input", "blocked"): 1.0,
+            ("input", "noted"): 1.0,
+            ("input", "failed"): 1.0,
+            ("output", "blocked"): 1.0,
+            ("output", "failed"): 0.0,
+        }
+        await moderator.close()
+
+    asyncio.run(asked())
+
+    moderator = Moderator(WORDS, None)
+    for text in (BAD, "mild", "fine"):
+        moderator.check_input(SUBJECT, said(text), nobody)
+    moderator.count("output", "noted")
+    assert moderator.counts() == {
+        ("input", "blocked"): 1.0,
+        ("input", "noted"): 1.0,
+        ("output", "noted"): 1.0,
+    }

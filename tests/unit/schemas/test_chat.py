@@ -4,8 +4,12 @@ import msgspec
 import pytest
 
 from openbigmodel.schemas.chat import (
+    AudioPart,
     CachedTokens,
     ChatRequest,
+    ContentPart,
+    FilePart,
+    MediaUrl,
     ReplyFunction,
     ReplyToolCall,
     ReplyUsage,
@@ -67,3 +71,32 @@ def test_a_fragment_of_a_call_has_all_its_strings() -> None:
     assert msgspec.json.encode(call) == (
         b'{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":""}}'
     )
+
+
+@pytest.mark.parametrize(
+    ("raw", "part"),
+    [
+        ({"type": "text", "text": "a"}, ContentPart("text", "a")),
+        ({"type": "image_url", "image_url": "u"}, ContentPart("image_url", image_url="u")),
+        ({"type": "image_url", "image_url": {"url": "u"}}, ContentPart("image_url", image_url=MediaUrl("u"))),
+        ({"type": "video_url", "video_url": {"url": "u"}}, ContentPart("video_url", video_url=MediaUrl("u"))),
+        ({"type": "file_url", "file_url": {"url": "u"}}, ContentPart("file_url", file_url=MediaUrl("u"))),
+        ({"type": "file", "file": {"file_id": "1"}}, ContentPart("file", file=FilePart(file_id="1"))),
+        (
+            {"type": "input_audio", "input_audio": {"data": "d"}},
+            ContentPart("input_audio", input_audio=AudioPart("d")),
+        ),
+    ],
+)
+def test_a_part_is_sent_on_as_it_came(raw: dict[str, object], part: ContentPart) -> None:
+    assert msgspec.convert(raw, ContentPart) == part
+    assert msgspec.to_builtins(part) == raw
+    assert (
+        msgspec.convert({**raw, "cache_control": {}, "image_url": raw.get("image_url")}, ContentPart) == part
+    )
+
+
+@pytest.mark.parametrize("value", [1, ["u"], {"href": "u"}, {"url": 1}])
+def test_an_image_is_a_text_or_has_a_url(value: object) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.image_url|\$\.image_url\.url"):
+        msgspec.convert({"type": "image_url", "image_url": value}, ContentPart)

@@ -112,7 +112,7 @@ def test_every_setting_can_be_read_from_a_file(tmp_path: Path) -> None:
     assert isinstance(gpu, OpenAIEngineSettings)
     assert (gpu.base_url, gpu.max_output, gpu.api_key) == ("http://10.0.0.5:8000/v1", 1000, Secret(""))
     assert isinstance(cloud, GlmEngineSettings)
-    assert cloud.api_key.reveal() == "id.secret"
+    assert cloud.api_key.reveal() == ("id.secret",)
     first, second = settings.models
     assert (first.id, first.engine, first.target, first.max_tokens) == (
         "GLM-4.6",
@@ -208,12 +208,12 @@ MISTAKES = [
     ("port = ", "FILE: is not TOML: Invalid value (at end of document)"),
     (
         "prot = 1",
-        "FILE: prot is not a setting; known are data, server, downloads, moderation, engines, models",
+        "FILE: prot is not a setting; known are data, server, downloads, moderation, media, engines, models",
     ),
     ("serve = 1", "FILE: serve is not a setting; did you mean server?"),
     (
         "config = 'x'",
-        "FILE: config is not a setting; known are data, server, downloads, moderation, engines, models",
+        "FILE: config is not a setting; known are data, server, downloads, moderation, media, engines, models",
     ),
     ("server = 1", "FILE: server must be a table"),
     ("[server]\nprot = 1", "FILE: server.prot is not a setting; did you mean port?"),
@@ -311,15 +311,17 @@ MISTAKES = [
     (ENGINE + ENGINE, 'FILE: [[engines]] "gpu": name is used twice'),
     (
         ENGINE + "profile = 'tgi'",
-        'FILE: [[engines]] "gpu": profile must be one of openai, llama-server, vllm',
+        'FILE: [[engines]] "gpu": profile must be one of auto, openai, vllm, sglang, llama-server, ollama, ray, lmdeploy, tensorrt-llm',
     ),
     ("models = [1]", "FILE: [[models]] number 1 must be a table"),
     (
         MODEL,
-        ('FILE: [[models]] "glm-4.6": engine is missing. Name of the engine that answers.'),
+        (
+            'FILE: [[models]] "glm-4.6": engine is missing. Name of the engine that answers, or a list of engines.'
+        ),
     ),
-    (MODEL + "engine = []", 'FILE: [[models]] "glm-4.6": engine must be text'),
-    (MODEL + "engine = 3", 'FILE: [[models]] "glm-4.6": engine must be text'),
+    (MODEL + "engine = []", 'FILE: [[models]] "glm-4.6": engine must be a name, or a list of names'),
+    (MODEL + "engine = 3", 'FILE: [[models]] "glm-4.6": engine must be a name, or a list of names'),
     (
         MODEL + "engine = 'cpu'",
         'FILE: [[models]] "glm-4.6": engine: no engine is named cpu; did you mean gpu?',

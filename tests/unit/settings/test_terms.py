@@ -1,6 +1,7 @@
 """Prices and limits as people write them."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -36,10 +37,24 @@ def test_bands_by_length() -> None:
             "per_call": 0.01,
             "per_image": "0.06",
             "batch_percent": 40,
-        }
+        },
+        catalog=True,
     )
     assert [(band.input_from, band.output_from) for band in price.bands] == [(0, 0), (0, 200), (32000, 0)]
     assert (price.per_call, price.per_image, price.batch_percent) == ("0.01", "0.06", 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("per_image", "0.1", "images are not made here yet"),
+        ("per_image", 0, "images are not made here yet"),
+        ("batch_percent", 40, "requests in batches are not taken here yet"),
+    ],
+)
+def test_what_would_never_be_charged_cannot_be_set(name: str, value: object, why: str) -> None:
+    raw = {"input": 1, "output": 1, name: value}
+    assert complaint(read_price, raw) == f".{name} would never be charged: {why}. Leave it out"
 
 
 def test_a_price_may_be_for_calls_alone() -> None:
@@ -109,7 +124,7 @@ BAND = {"input": 1, "output": 1}
     ],
 )
 def test_a_price_that_cannot_be_meant_is_told_in_a_sentence(raw: object, message: str) -> None:
-    assert complaint(read_price, raw) == message
+    assert complaint(partial(read_price, catalog=True), raw) == message
 
 
 def test_limits_for_everybody() -> None:

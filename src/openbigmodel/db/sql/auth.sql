@@ -12,8 +12,10 @@ SELECT 1 FROM accounts WHERE operator = 1 LIMIT 1
 SELECT id, name, operator, created_ms, exempt, tier, state, rotate_leaked FROM accounts WHERE id = ?1
 
 -- name: list_accounts
--- All accounts, oldest first.
-SELECT id, name, operator, created_ms, exempt, tier, state, rotate_leaked FROM accounts ORDER BY created_ms, id
+-- At most ?3 accounts after that one, oldest first.
+SELECT id, name, operator, created_ms, exempt, tier, state, rotate_leaked FROM accounts
+WHERE (created_ms, id) > (?1, ?2)
+ORDER BY created_ms, id LIMIT ?3
 
 -- name: update_account
 -- Changes an account; what is NULL stays as it is.

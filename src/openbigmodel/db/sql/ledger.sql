@@ -114,6 +114,26 @@ SELECT
 FROM ledger AS l LEFT JOIN usage AS u ON u.id = l.usage_id
 ORDER BY l.seq
 
+-- name: list_links
+-- At most ?2 postings after the posting ?1: hash, and what it covers besides the hash before.
+SELECT
+    l.hash,
+    CAST(json_array(
+        l.seq, l.at_ms, l.kind, l.debit, l.credit, l.amount, l.balance, l.usage_id, l.log_id, l.memo,
+        u.log_id, u.request_id, u.account_id, u.api_key_id, u.model, u.engine,
+        u.prompt_tokens, u.cached_tokens, u.completion_tokens, u.reasoning_tokens,
+        u.finish_reason, u.code, u.started_ms, u.ended_ms,
+        u.charge, u.overage, u.price_version, u.pack_tokens, u.pack_calls, u.plan_credits,
+        u.source, u.note, u.stream, u.batch, u.claims, u.posting
+    ) AS BLOB),
+    l.seq
+FROM ledger AS l LEFT JOIN usage AS u ON u.id = l.usage_id
+WHERE l.seq > ?1 ORDER BY l.seq LIMIT ?2
+
+-- name: fetch_balance_as_of
+-- What a book held when the ledger ended with posting ?2.
+SELECT balance FROM ledger WHERE book = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1
+
 -- name: fetch_posting
 -- One posting and its usage row, in the order that the hash covers.
 SELECT
@@ -159,6 +179,10 @@ SELECT id, account_id, unit, amount FROM packs
 -- name: list_prices
 -- Every version of every price.
 SELECT version, body FROM prices
+
+-- name: check_quickly
+-- The first thing that SQLite finds wrong with its own pages and rows, without comparing indexes; "ok" if nothing.
+PRAGMA quick_check(1)
 
 -- name: check_structure
 -- What SQLite finds wrong with its own pages, rows and indexes; one row "ok" if nothing.

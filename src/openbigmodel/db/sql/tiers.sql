@@ -3,9 +3,9 @@
 SELECT coalesce(sum(charge), 0) FROM usage_sums
 WHERE account_id = ?1 AND span = 'day' AND from_ms >= ?2 AND from_ms < ?3
 
--- name: list_spend_tiers
--- The tiers that followed from spending when that was last looked at.
-SELECT account_id, tier FROM spend_tiers
+-- name: fetch_spend_tier
+-- The tier that followed from an account's spending when that was last looked at.
+SELECT tier FROM spend_tiers WHERE account_id = ?1
 
 -- name: set_spend_tier
 -- What followed from an account's spending today.

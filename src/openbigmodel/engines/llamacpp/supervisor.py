@@ -211,10 +211,12 @@ class Supervisor:
 
     async def _wait_for_reason_to_look(self, ended: asyncio.Task[None]) -> None:
         suspected = asyncio.create_task(self._suspicion())
-        await asyncio.wait(
-            {ended, suspected}, timeout=self._timings.health_every_s, return_when="FIRST_COMPLETED"
-        )
-        suspected.cancel()
+        try:
+            await asyncio.wait(
+                {ended, suspected}, timeout=self._timings.health_every_s, return_when="FIRST_COMPLETED"
+            )
+        finally:
+            suspected.cancel()
         self._suspected.clear()
 
     async def _suspicion(self) -> None:

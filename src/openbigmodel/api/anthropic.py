@@ -1,0 +1,216 @@
+"""The Anthropic surface: `POST …/v1/messages`, its hot route, and models and `count_tokens` beside it (api.md §6).
+
+Rule: one path for all keys (api.md §1). A key of the Coding Plan is served by the plan's rules, any other by the usual
+ones, so there are two surfaces, and whoever authenticates chooses.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from openbigmodel.api.access_log import ERROR_CODE, LOG_ID
+from openbigmodel.api.callers import Callers
+from openbigmodel.api.chat import BODY_LIMIT, ChatRoute
+from openbigmodel.api.errors import JSON, method_not_allowed
+from openbigmodel.auth.api_keys import Principal
+from openbigmodel.auth.restrictions import ApiEndpoint
+from openbigmodel.catalog import Model
+from openbigmodel.edge import RequestHead, Sink
+from openbigmodel.engines.registry import Registry
+from openbigmodel.errors import ApiError
+from openbigmodel.inference.anthropic.count_tokens import count_tokens
+from openbigmodel.inference.anthropic.dialect import AnthropicDialect
+from openbigmodel.inference.anthropic.errors import anthropic_headers, error_status, render_error
+from openbigmodel.inference.anthropic.fields import in_callers_words
+from openbigmodel.inference.anthropic.read import ReplyWishes
+from openbigmodel.inference.caller import Caller
+from openbigmodel.inference.chat_request import Surface
+from openbigmodel.inference.dialect import Asked
+from openbigmodel.inference.model_route import find_route
+from openbigmodel.inference.pipeline import Pipeline
+
+ANTHROPIC = Surface(prefix="/api/anthropic", path="/v1/messages")
+ANTHROPIC_PLAN = Surface(prefix="/api/anthropic", path="/v1/messages", coding=True)
+MODELS = ANTHROPIC.prefix + "/v1/models"
+COUNT_TOKENS = ANTHROPIC.prefix + ANTHROPIC.path + "/count_tokens"
+# Says who has counted, because an estimate must not be taken for more.
+COUNTED_BY = "x-bigmodel-counted-by"
+
+_ALL_BUT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_MODELS_ENDPOINT = ApiEndpoint("models", coding_keys=True, api_key_header=True)
+_CHAT_ENDPOINT = ApiEndpoint("chat", coding_keys=True, api_key_header=True)
+
+Handler = Callable[["AnthropicApi", Request], Awaitable[Response]]
+
+
+def anthropic_dialect(registry: Registry, surface: Surface) -> AnthropicDialect:
+    """The dialect for one of the two surfaces."""
+
+    def model_of(model_id: str) -> Model | None:
+        route = registry.route(model_id)
+        if route is not None and surface.coding and route.model.coding is not None:
+            route = registry.route(route.model.coding) or route
+        return None if route is None else route.model
+
+    return AnthropicDialect(model_of, thinking_optional=surface.coding)
+
+
+def _answered(handler: Handler) -> Handler:
+    """Errors in Anthropic's shape, under the id that the log has."""
+
+    @wraps(handler)
+    async def answered(api: "AnthropicApi", request: Request) -> Response:
+        log_id = request.scope[LOG_ID] = api.callers.log_id()
+        try:
+            response = await handler(api, request)
+        except ApiError as error:
+            request.scope[ERROR_CODE] = error.code
+            body = render_error(error, api.callers.language_of_request(request), log_id)
+            response = Response(body, error_status(error), media_type=JSON)
+            response.raw_headers += anthropic_headers(error, log_id)
+            return response
+        response.headers["request-id"] = log_id
+        return response
+
+    return answered
+
+
+class MessagesRoute(ChatRoute):
+    """The hot route."""
+
+    def __init__(self, registry: Registry, pipeline: Pipeline, callers: Callers) -> None:
+        super().__init__(ANTHROPIC, pipeline, callers, anthropic_dialect(registry, ANTHROPIC))
+        self._endpoint = _CHAT_ENDPOINT
+        self._plan_dialect = anthropic_dialect(registry, ANTHROPIC_PLAN)
+
+    def accept(self, head: RequestHead, sink: Sink) -> Caller | None:
+        """See HotRoute."""
+        caller = super().accept(head, sink)
+        if caller is not None and caller.principal.kind == "coding":
+            return msgspec.structs.replace(caller, surface=ANTHROPIC_PLAN, dialect=self._plan_dialect)
+        return caller
+
+
+class AnthropicApi:
+    """What Anthropic's clients ask for besides messages."""
+
+    def __init__(self, registry: Registry, callers: Callers, created_s: int) -> None:
+        self._registry = registry
+        self.callers = callers
+        # Unix seconds for models that the catalogue has no date for: when this server started.
+        self._created_s = created_s
+        self._dialects = {
+            surface: anthropic_dialect(registry, surface) for surface in (ANTHROPIC, ANTHROPIC_PLAN)
+        }
+
+    def routes(self) -> list[BaseRoute]:
+        """Its part of the table of endpoints."""
+        return [
+            Route(ANTHROPIC.prefix + ANTHROPIC.path, method_not_allowed, methods=_ALL_BUT_POST),
+            Route(MODELS, self.list_models),
+            Route(MODELS + "/{model_id}", self.show_model),
+            Route(COUNT_TOKENS, self.count_tokens, methods=["POST"]),
+        ]
+
+    @_answered
+    async def list_models(self, request: Request) -> Response:
+        """All models that are listed, in one page; a key that is restricted to some sees those."""
+        principal = self.callers.authenticate_request(request, _MODELS_ENDPOINT)
+        data = [
+            self._entry(model)
+            for model in self._registry.models()
+            if model.listed and principal.allows_model(model.id)
+        ]
+        ids = [entry["id"] for entry in data]
+        return _json(
+            {
+                "data": data,
+                # bigmodel.cn writes it this way (api.md §6), Anthropic's SDKs read it the other.
+                "hasMore": False,
+                "has_more": False,
+                "first_id": ids[0] if ids else None,
+                "last_id": ids[-1] if ids else None,
+            }
+        )
+
+    @_answered
+    async def show_model(self, request: Request) -> Response:
+        """One model; 404 with 1211 when nobody serves it, 403 with 1220 when this key may not use it."""
+        principal = self.callers.authenticate_request(request, _MODELS_ENDPOINT)
+        route = self._registry.route(request.path_params["model_id"])
+        if route is None:
+            raise ApiError("1211", status=404)
+        principal.check_model(route.model.id)
+        return _json(self._entry(route.model))
+
+    def _entry(self, model: Model) -> dict[str, Any]:
+        created = time.gmtime(model.created or self._created_s)
+        return {
+            "type": "model",
+            "id": model.id,
+            "display_name": display_name(model.id),
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", created),
+            "lifecycle": "active",
+            "max_input_tokens": model.context_tokens,
+            "max_tokens": model.max_tokens,
+        }
+
+    @_answered
+    async def count_tokens(self, request: Request) -> Response:
+        """The tokens of a prompt, by the engine's own tokenizer where it has one."""
+        callers = self.callers
+        principal = callers.authenticate_request(request, _CHAT_ENDPOINT)
+        body = await _body_of(request)
+        callers.look_for_keys(body, "body")
+        surface = surface_for(principal)
+        asked = self._dialects[surface].read_to_count(body)
+        caller = Caller(principal, surface, COUNT_TOKENS, callers.language_of_request(request))
+        route = find_route(self._registry, caller, asked.request.model)
+        try:
+            count, counted_by = await count_tokens(asked, route, surface)
+        except ApiError as error:
+            raise _in_callers_words(error, asked) from None
+        response = _json({"input_tokens": count})
+        response.headers[COUNTED_BY] = counted_by
+        return response
+
+
+def surface_for(principal: Principal) -> Surface:
+    """By whose rules a key is served."""
+    return ANTHROPIC_PLAN if principal.kind == "coding" else ANTHROPIC
+
+
+def display_name(model_id: str) -> str:
+    """`GLM-5.3-Flash` for `glm-5.3-flash`."""
+    return "-".join("GLM" if part == "glm" else part.capitalize() for part in model_id.split("-"))
+
+
+def _in_callers_words(error: ApiError, asked: Asked) -> ApiError:
+    wishes = asked.extra
+    assert isinstance(wishes, ReplyWishes)
+    return in_callers_words(error, wishes.origins)
+
+
+async def _body_of(request: Request) -> bytes:
+    """The body. Raises ApiError 1210 with 413 when it is longer than one that would be answered."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise ApiError(
+                "1210",
+                status=413,
+                detail_zh=f"请求体不得超过 {BODY_LIMIT} 字节。",
+                detail_en=f"The request body may be at most {BODY_LIMIT} bytes.",
+            )
+    return bytes(body)
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type=JSON)

@@ -1,0 +1,102 @@
+"""An engine that may be asked for a model, and the seat that a request has at it while it is.
+
+Rule: a seat is taken once and left once, and whoever leaves it says how it went; so nothing is counted twice, and
+nothing stays taken.
+
+    seat = candidate.take(now_s)       it is asked now
+    seat.answered(now_s)               it has shown that it works: its first token, or a whole body
+    seat.leave(outcome, now_s)         it is not listened to any more
+"""
+
+from typing import Generic, TypeVar
+
+from openbigmodel.engines.affinity import text_key
+from openbigmodel.engines.circuit_breaker import CircuitBreaker
+from openbigmodel.engines.engine_load import EngineLoad
+from openbigmodel.engines.outcome import Outcome
+
+# An engine that has no room now is asked last for a moment; where it says for how long, for that long …
+BUSY_S = 1.0
+# … but not longer than this: it is its guess, and others may need it.
+BUSY_MAX_S = 30.0
+# A wrong credential or model name stays wrong until somebody mends it.
+MISCONFIGURED_S = 30.0
+
+_TargetT = TypeVar("_TargetT")
+
+
+class Candidate(Generic[_TargetT]):
+    """One target of one route. `load` and `breaker` are the engine's own, shared by all routes to it."""
+
+    __slots__ = ("aside_until_s", "breaker", "load", "place", "served", "target", "weight")
+
+    def __init__(
+        self, target: _TargetT, load: EngineLoad, breaker: CircuitBreaker, weight: int = 1, name: str = ""
+    ) -> None:
+        assert weight > 0
+        self.target = target
+        self.load = load
+        self.breaker = breaker
+        self.weight = weight
+        # What claims conversations; by its name, so that it does not depend on the order in the settings.
+        self.place = text_key(f"{load.name}\0{name}")
+        # It has no room for this model, or cannot serve it: asked only when nobody else can be.
+        self.aside_until_s = float("-inf")
+        # Its credit with smooth weighted turns (policy.py).
+        self.served = 0
+
+    def take(self, now_s: float) -> "Seat[_TargetT]":
+        """A seat at the engine that has been chosen (policy.py)."""
+        breaker = self.breaker
+        # Who is not ready is chosen only in need.
+        number = breaker.allow(now_s) or breaker.press(now_s)
+        assert number, "not chosen"
+        self.load.take()
+        return Seat(self, number)
+
+
+class Seat(Generic[_TargetT]):
+    """A request's seat at an engine."""
+
+    __slots__ = ("_heard", "_number", "_taken", "candidate")
+
+    def __init__(self, candidate: Candidate[_TargetT], number: int) -> None:
+        self.candidate = candidate
+        self._number = number
+        self._heard = False
+        self._taken = True
+
+    @property
+    def target(self) -> _TargetT:
+        """Who is asked."""
+        return self.candidate.target
+
+    def answered(self, now_s: float) -> None:
+        """The engine works: it gave a first token, or an answer. Later ones of the same request change nothing."""
+        if not self._heard:
+            self._heard = True
+            self._number = self.candidate.breaker.succeeded(self._number, now_s)
+
+    def leave(
+        self, outcome: Outcome, now_s: float, *, why: str = "", retry_after_s: float | None = None
+    ) -> None:
+        """Give the seat back. `why` is for operators; `retry_after_s` is what a busy engine asked for."""
+        assert self._taken, "left twice"
+        self._taken = False
+        candidate = self.candidate
+        if outcome is Outcome.SERVED:
+            self.answered(now_s)
+        elif outcome is Outcome.FAILED:
+            candidate.breaker.failed(self._number, now_s, why)
+        else:
+            if not self._heard:
+                candidate.breaker.abandoned(self._number)
+            if outcome is Outcome.BUSY:
+                self._set_aside(now_s, BUSY_S if retry_after_s is None else min(retry_after_s, BUSY_MAX_S))
+            elif outcome is Outcome.MISCONFIGURED:
+                self._set_aside(now_s, MISCONFIGURED_S)
+        candidate.load.give_back(now_s)
+
+    def _set_aside(self, now_s: float, seconds: float) -> None:
+        candidate = self.candidate
+        candidate.aside_until_s = max(candidate.aside_until_s, now_s + seconds)

@@ -1,0 +1,73 @@
+"""A message of the conversation in an engine's words.
+
+Rule: only known keys get through, and content is never null where an engine could mind: it is text, a list of parts
+where one of them is a picture or a film, or, with tool calls only, absent.
+"""
+
+from typing import Any
+
+import msgspec
+
+from openbigmodel.engines.profiles import Profile
+from openbigmodel.engines.translate_tools import ENGINE_TOOL_TYPE
+from openbigmodel.errors import ApiError
+from openbigmodel.schemas.chat import ContentPart, Message, ToolCall
+
+# What callers of an engine are told to use instead; a file has become text before it gets here.
+_ENGINES_PARTS = frozenset(("image_url", "video_url", "file"))
+
+
+def engine_message(index: int, message: Message, profile: Profile) -> dict[str, Any]:
+    """One message; `index` is its place, for errors. Raises ApiError 1210 for a part that the engine does not take."""
+    result: dict[str, Any] = {
+        "role": "system" if message.role == "developer" else message.role,
+        "content": _content(index, message, profile),
+    }
+    if message.reasoning_content:
+        result[profile.history_reasoning] = message.reasoning_content
+    if message.tool_calls:
+        result["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    if message.role == "tool":
+        result["tool_call_id"] = message.tool_call_id or ""
+    return result
+
+
+def _content(index: int, message: Message, profile: Profile) -> str | list[dict[str, Any]] | None:
+    content = message.content
+    if isinstance(content, str):
+        return content
+    if content is None:
+        # Templates print a null as "None", and Ollama refuses it.
+        return None if message.tool_calls and message.role != "tool" else ""
+    if all(part.type == "text" for part in content):
+        return "".join(part.text or "" for part in content)
+    return [_part(f"messages[{index}].content[{place}]", part, profile) for place, part in enumerate(content)]
+
+
+def _part(field: str, part: ContentPart, profile: Profile) -> dict[str, Any]:
+    """A part in OpenAI's words; images and videos are data URLs by now, files are text."""
+    kind = part.type
+    if kind == "text":
+        return {"type": kind, "text": part.text or ""}
+    given: object = getattr(part, kind, None) if kind in profile.media else None
+    if given is None:
+        known = ["text", *sorted(profile.media & _ENGINES_PARTS)]
+        raise ApiError(
+            "1210",
+            detail_zh=f"{field}.type 参数非法，取值范围 {known}",
+            detail_en=f"{field}.type is invalid: the model takes only {known}",
+        )
+    return {"type": kind, kind: {"url": given} if isinstance(given, str) else given}
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    function = call.function
+    assert function is not None, "checked by inference.chat_request"
+    arguments = function.arguments
+    if isinstance(arguments, dict):
+        arguments = msgspec.json.encode(arguments).decode()
+    return {
+        "id": call.id or "",
+        "type": ENGINE_TOOL_TYPE,
+        "function": {"name": function.name, "arguments": arguments or "{}"},
+    }

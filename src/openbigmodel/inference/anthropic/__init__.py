@@ -1,0 +1,1 @@
+"""Anthropic's Messages on the platform's pipeline: requests become GLM's, answers become Anthropic's (api.md §6)."""

@@ -1,0 +1,62 @@
+"""A caller's request for an upstream that speaks GLM itself: the caller's own JSON, with another model's name in it.
+
+Nothing is added and nothing interpreted: unknown fields, integers of any size, floats as they were written and media
+URLs reach the upstream byte for byte. Two things of ours go in, and only when they apply, both for the caller's or the
+operator's sake: the Coding Plan base keeps reasoning, and an engine with a bound of its own is told it.
+
+A top-level name that comes twice goes out once, with its last value, at the first one's place: that value is the one
+that was checked and is paid for (msgspec lets the last one win), whereas an upstream might take the first.
+"""
+
+import msgspec
+
+from openbigmodel.engines.profiles import Profile
+from openbigmodel.engines.translate import Generation
+from openbigmodel.errors import ApiError
+from openbigmodel.schemas.chat import ChatRequest
+
+Members = dict[str, msgspec.Raw]
+_MEMBERS = msgspec.json.Decoder(Members).decode
+_ENCODE = msgspec.json.Encoder().encode
+_FALSE = msgspec.Raw(b"false")
+
+
+def request_for_upstream(
+    body: bytes, target: str, request: ChatRequest, generation: Generation, profile: Profile
+) -> bytes:
+    """The body for `POST /chat/completions` of an upstream that knows the model as `target`.
+
+    `request` is what `body` was read as. Raises ApiError 1210 where only luck has let it through so far: nested to the
+    very limit, or a name that is no text.
+    """
+    try:
+        members = _MEMBERS(body)
+        members["model"] = msgspec.Raw(_ENCODE(target))
+        if generation.clear_thinking is False:
+            _keep_reasoning(members, request)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise ApiError(
+            "1210", detail_zh="请求体无法转发。", detail_en="The request body cannot be passed on."
+        ) from error
+    if profile.max_output_tokens is not None:
+        _bound_answer(members, request, generation, profile.max_output_tokens)
+    return _ENCODE(members)
+
+
+def _keep_reasoning(members: Members, request: ChatRequest) -> None:
+    """The Coding Plan base keeps reasoning by default; an upstream that is reached by its other base would not."""
+    asked = request.thinking
+    if asked is not None and asked.clear_thinking is not None:
+        return
+    thinking = {} if asked is None else _MEMBERS(members["thinking"])
+    members["thinking"] = msgspec.Raw(_ENCODE({**thinking, "clear_thinking": _FALSE}))
+
+
+def _bound_answer(members: Members, request: ChatRequest, generation: Generation, most: int) -> None:
+    """The engine's own bound, for callers who ask for more or do not say."""
+    if request.max_tokens is None and request.max_completion_tokens is None:
+        members["max_tokens"] = msgspec.Raw(_ENCODE(min(generation.max_tokens, most)))
+    if request.max_tokens is not None and request.max_tokens > most:
+        members["max_tokens"] = msgspec.Raw(_ENCODE(most))
+    if request.max_completion_tokens is not None and request.max_completion_tokens > most:
+        members["max_completion_tokens"] = msgspec.Raw(_ENCODE(most))

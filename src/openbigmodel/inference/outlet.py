@@ -1,0 +1,64 @@
+"""What a caller sees of a request: one error, one body, or one stream that ends.
+
+Rule: it is answered once. Who calls this decides when; how it looks on the wire is the dialect's matter.
+"""
+
+from openbigmodel.edge import Sink
+from openbigmodel.errors import ApiError
+from openbigmodel.inference.answer_head import EVENT_STREAM, JSON, REPLAY, engine_line
+from openbigmodel.inference.caller import Caller
+from openbigmodel.inference.dialect import Asked
+
+
+class Outlet:
+    """The way out of one request. `engine` is who answers, empty as long as nobody does; `open`: a stream has begun.
+
+    `asked` is what the request was read as, None until then.
+    """
+
+    __slots__ = ("_caller", "_id", "_sink", "asked", "engine", "open")
+
+    def __init__(self, sink: Sink, caller: Caller, log_id: str) -> None:
+        self._sink = sink
+        self._caller = caller
+        self._id = log_id
+        self.asked: Asked | None = None
+        self.engine = ""
+        self.open = False
+
+    def write(self, events: bytes) -> None:
+        """Some more of a stream."""
+        if not self.open:
+            self.open = True
+            self._sink.start(self._headers(EVENT_STREAM))
+        self._sink.write(events)
+
+    def end(self, events: bytes) -> None:
+        """The last of a stream."""
+        if not self.open:
+            self.open = True
+            self._sink.start(self._headers(EVENT_STREAM))
+        self._sink.end(events)
+
+    def body(self, body: bytes) -> None:
+        """An answer in one piece."""
+        self._sink.respond(200, self._headers(JSON), body)
+
+    def replay(self, body: bytes) -> None:
+        """The same as an earlier time."""
+        self._sink.respond(200, self._headers(JSON) + REPLAY, body)
+
+    def error(self, error: ApiError) -> int:
+        """An error instead of an answer. Returns its HTTP status."""
+        caller = self._caller
+        status, lines, body = caller.dialect.error(error, caller.language, self._id, self.asked)
+        self._sink.respond(status, self._headers(JSON) + lines, body)
+        return status
+
+    def abort(self) -> None:
+        """Drop the connection: the stream must not look complete."""
+        self._sink.abort()
+
+    def _headers(self, content_type: bytes) -> bytes:
+        engine = engine_line(self.engine) if self.engine else b""
+        return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)

@@ -1,0 +1,295 @@
+"""The Anthropic surface beside messages: lists of models, counts of tokens, and errors in its own shape."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from openbigmodel.api.access_log import AccessLog
+from openbigmodel.api.anthropic import (
+    ANTHROPIC,
+    ANTHROPIC_PLAN,
+    AnthropicApi,
+    MessagesRoute,
+    anthropic_dialect,
+    display_name,
+    surface_for,
+)
+from openbigmodel.api.chat import BODY_LIMIT
+from openbigmodel.edge.head import read_head
+from openbigmodel.engines.fake import FakeEngine
+from openbigmodel.engines.fake_script import Step, error_answer, json_answer
+from openbigmodel.engines.profiles import OPENAI, VLLM, Profile
+from openbigmodel.inference.anthropic.dialect import AnthropicDialect
+from openbigmodel.inference.caller import Caller
+from tests.unit.api.api_bench import CODING_USER, CREATED_S, PRINCIPALS, RESTRICTED_USER, USER, ApiBench
+from tests.unit.inference.pipeline_bench import Bench, RecordingSink
+
+MODELS = "/api/anthropic/v1/models"
+COUNT = "/api/anthropic/v1/messages/count_tokens"
+QUESTION = {"model": "glm-4.6", "messages": [{"role": "user", "content": "word " * 100}]}
+LANGUAGE = {"accept-language": "en"}
+
+
+class Api:
+    """Built on a running loop."""
+
+    def __init__(self, engine: FakeEngine, profile: Profile) -> None:
+        self.api = ApiBench(Bench(engine, profile=profile))
+        made = AnthropicApi(self.api.bench.pipeline.registry, self.api.callers, CREATED_S)
+        self._app = Starlette(
+            routes=made.routes(), middleware=[Middleware(AccessLog, callers=self.api.callers)]
+        )
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self._app, client=("127.0.0.1", 1))
+        headers = {"x-api-key": str(USER)} if headers is None else headers
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://platform", headers={**LANGUAGE, **headers}
+        )
+
+
+def run(
+    test: Callable[[Api], Awaitable[None]], *scripts: list[Step], profile: Profile = OPENAI
+) -> list[dict[str, Any]]:
+    """Runs a test; returns the log."""
+    records: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        async with FakeEngine() as engine:
+            engine.play(*scripts)
+            api = Api(engine, profile)
+            await test(api)
+            records.extend(api.api.bench.records)
+            await api.api.bench.remote.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 20))
+    return records
+
+
+def test_the_list_of_models() -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            body = (await client.get(MODELS + "?limit=1000&beta=true")).json()
+        listed = [model.id for model in api.api.bench.pipeline.registry.models() if model.listed]
+        assert [entry["id"] for entry in body["data"]] == listed
+        assert (body["hasMore"], body["has_more"]) == (False, False)
+        assert (body["first_id"], body["last_id"]) == (listed[0], listed[-1])
+        entry = next(entry for entry in body["data"] if entry["id"] == "glm-4.6")
+        assert (entry["type"], entry["display_name"]) == ("model", "GLM-4.6")
+        assert entry["created_at"].endswith("Z") and entry["max_tokens"] == 131072
+
+    run(test)
+
+
+def test_one_model() -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            found = await client.get(MODELS + "/GLM-4.6")
+            missing = await client.get(MODELS + "/glm-9")
+        assert (found.status_code, found.json()["id"]) == (200, "glm-4.6")
+        assert found.headers["request-id"] == found.headers["x-log-id"]
+        body = missing.json()
+        assert (missing.status_code, body["error"]["type"]) == (404, "not_found_error")
+        assert body["request_id"] == missing.headers["x-log-id"] == missing.headers["request-id"]
+
+    assert [record["code"] for record in run(test) if "code" in record] == ["1211"]
+
+
+@pytest.mark.parametrize("path", [MODELS, MODELS + "/glm-4.6", COUNT])
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "1001"),
+        ({"x-api-key": "nonsense"}, "1002"),
+        ({"x-api-key": f"{USER.id}.{CODING_USER.secret}"}, "1000"),
+        ({"x-api-key": str(USER), "authorization": f"Bearer {CODING_USER}"}, "1002"),
+        ({"x-api-key": str(USER), "authorization": f"Bearer {USER}"}, None),
+        ({"authorization": f"Bearer {USER}"}, None),
+        ({"authorization": str(USER)}, None),
+        ({"x-api-key": str(CODING_USER)}, None),
+    ],
+)
+def test_who_is_told(path: str, headers: dict[str, str], code: str | None) -> None:
+    async def test(api: Api) -> None:
+        async with api.client(headers) as client:
+            response = await (client.post(path, json=QUESTION) if path == COUNT else client.get(path))
+        if code is None:
+            assert response.status_code == 200
+        else:
+            error = response.json()["error"]
+            assert (response.status_code, error["type"]) == (401, "authentication_error")
+            assert error["code"] == code
+
+    run(test)
+
+
+def test_a_key_for_some_models_sees_those() -> None:
+    async def test(api: Api) -> None:
+        async with api.client({"x-api-key": str(RESTRICTED_USER)}) as client:
+            listed = (await client.get(MODELS)).json()["data"]
+            refused = await client.get(MODELS + "/glm-4.7")
+            counted = await client.post(COUNT, json=QUESTION)
+            uncounted = await client.post(COUNT, json={**QUESTION, "model": "glm-4.7"})
+        assert [entry["id"] for entry in listed] == ["glm-4.6"]
+        assert (refused.status_code, refused.json()["error"]["type"]) == (403, "permission_error")
+        assert (counted.status_code, uncounted.status_code) == (200, 403)
+
+    run(test)
+
+
+def test_tokens_are_counted_by_the_engine() -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            response = await client.post(COUNT + "?beta=true", json={**QUESTION, "system": "s"})
+        assert response.json() == {"input_tokens": 123}
+        assert response.headers["x-bigmodel-counted-by"] == "engine"
+        asked = api.api.bench.engine.requests[0]
+        assert asked.target.endswith("/tokenize")
+        assert asked.json["messages"][0] == {"role": "system", "content": "s"}
+
+    run(test, json_answer(200, {"count": 123}), profile=VLLM)
+
+
+@pytest.mark.parametrize("profile", [OPENAI, VLLM])
+def test_tokens_are_estimated_where_no_engine_counts(profile: Profile) -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            response = await client.post(COUNT, json=QUESTION)
+        assert response.headers["x-bigmodel-counted-by"] == "estimate"
+        assert 100 <= response.json()["input_tokens"] <= 150
+        assert len(api.api.bench.engine.requests) == (profile is VLLM)
+
+    run(test, error_answer(404, "no such page"), profile=profile)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "named"),
+    [
+        ({"model": "glm-9"}, "1211", ""),
+        ({"messages": []}, "1214", "messages"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            "1213",
+            "messages.0.content.0.text",
+        ),
+        ({"stop_sequences": list("12345")}, "1214", "stop_sequences"),
+        (
+            {
+                "system": "s",
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "image", "source": {"type": "url", "url": "https://a.example/b"}}
+                        ],
+                    }
+                ],
+            },
+            "1210",
+            "messages.0.content.0",
+        ),
+    ],
+)
+def test_what_would_be_refused_is_not_counted(fields: dict[str, Any], code: str, named: str) -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            response = await client.post(COUNT, json={**QUESTION, **fields})
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (400, code)
+        assert named in error["message"]
+
+    run(test)
+
+
+def test_a_body_without_end_is_not_read() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(BODY_LIMIT // 65536 + 2):
+            yield b" " * 65536
+
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            response = await client.post(COUNT, content=body())
+        assert (response.status_code, response.json()["error"]["type"]) == (413, "request_too_large")
+
+    run(test)
+
+
+def test_a_key_of_the_plan_is_served_by_the_plans_rules() -> None:
+    assert surface_for(PRINCIPALS[USER]) is ANTHROPIC
+    assert surface_for(PRINCIPALS[CODING_USER]) is ANTHROPIC_PLAN
+    assert not ANTHROPIC.coding and ANTHROPIC_PLAN.coding
+    assert ANTHROPIC.prefix + ANTHROPIC.path == "/api/anthropic/v1/messages"
+
+
+def accepted(api: Api, *lines: str) -> Caller | RecordingSink:
+    """What the hot route makes of a head: a caller, or an answer."""
+    bench = api.api.bench
+    route = MessagesRoute(bench.pipeline.registry, bench.pipeline, api.api.callers)
+    head = (
+        "POST /api/anthropic/v1/messages?beta=true HTTP/1.1",
+        "host: a",
+        "accept-language: en",
+        *lines,
+        "\r\n",
+    )
+    found = read_head("\r\n".join(head).encode())
+    assert found is not None
+    sink = RecordingSink([], "hot")
+    return route.accept(found[0], sink) or sink
+
+
+def test_messages_are_served_by_the_rules_of_the_key() -> None:
+    async def test(api: Api) -> None:
+        usual = accepted(api, f"x-api-key: {USER}")
+        plan = accepted(api, f"authorization: Bearer {CODING_USER}")
+        assert isinstance(usual, Caller) and isinstance(plan, Caller)
+        assert (usual.surface, plan.surface) == (ANTHROPIC, ANTHROPIC_PLAN)
+        assert usual.path == "/api/anthropic/v1/messages"
+        assert isinstance(plan.dialect, AnthropicDialect) and isinstance(usual.dialect, AnthropicDialect)
+        assert plan.dialect._thinking_optional and not usual.dialect._thinking_optional
+
+    run(test)
+
+
+def test_nobody_is_served_without_a_key() -> None:
+    async def test(api: Api) -> None:
+        refused = accepted(api)
+        assert isinstance(refused, RecordingSink)
+        assert (refused.status, refused.code) == (401, "1001")
+        assert b"authentication_error" in refused.body
+
+    run(test)
+
+
+def test_messages_are_posted() -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            assert (await client.get("/api/anthropic/v1/messages")).status_code == 405
+
+    run(test)
+
+
+def test_the_dialect_knows_what_the_platform_serves() -> None:
+    async def test(api: Api) -> None:
+        registry = api.api.bench.pipeline.registry
+        body = b'{"model":"GLM-4.6","max_tokens":99999999,"messages":[]}'
+        for surface in (ANTHROPIC, ANTHROPIC_PLAN):
+            asked = anthropic_dialect(registry, surface).read(body, "account")
+            assert asked.request.max_tokens == 131072
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "name"),
+    [("glm-5.3", "GLM-5.3"), ("glm-5.3-flash", "GLM-5.3-Flash"), ("charglm-4", "Charglm-4")],
+)
+def test_names_for_people(model_id: str, name: str) -> None:
+    assert display_name(model_id) == name

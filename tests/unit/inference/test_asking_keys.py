@@ -1,0 +1,101 @@
+"""Several credentials for one upstream: a conversation keeps its own, and one in trouble is left alone."""
+
+from typing import Any
+
+import pytest
+
+from openbigmodel.engines.fake_script import Step, json_answer
+from openbigmodel.engines.profiles import GLM
+from tests.unit.inference.pipeline_bench import Bench, run
+
+KEYS = ("one.secret", "two.secret")
+ANSWER = json_answer(
+    200,
+    {
+        "choices": [{"finish_reason": "stop", "index": 0, "message": {"content": "a", "role": "assistant"}}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8},
+    },
+    tokens=1,
+)
+
+
+def refusal(status: int, code: str, message: str = "no") -> list[Step]:
+    return json_answer(status, {"error": {"code": code, "message": message}})
+
+
+def shown(bench: Bench) -> list[str]:
+    """The credential of each request, in order."""
+    return [request.headers["authorization"].removeprefix("Bearer ") for request in bench.engine.requests]
+
+
+def turn(text: str, *answers: str) -> list[dict[str, str]]:
+    messages = [{"role": "user", "content": text}]
+    for answer in answers:
+        messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": "go on"}]
+    return messages
+
+
+def bench_run(test: Any, *scripts: list[Step]) -> None:
+    run(test, *scripts, profile=GLM, keys=KEYS)
+
+
+def test_conversations_share_the_keys_and_keep_them() -> None:
+    async def test(bench: Bench) -> None:
+        for word in "abcdefgh":
+            for messages in (turn(word), turn(word, "x"), turn(word, "x", "y")):
+                assert (await bench.ask(messages=messages).answered()).status == 200
+        used = shown(bench)
+        conversations = [set(used[start : start + 3]) for start in range(0, 24, 3)]
+        assert all(len(keys) == 1 for keys in conversations)
+        assert set(used) == set(KEYS)
+        assert await bench.violations() == []
+
+    bench_run(test, *[ANSWER] * 24)
+
+
+def test_a_key_that_is_too_busy_is_replaced_at_once_and_the_engine_is_not_blamed() -> None:
+    async def test(bench: Bench) -> None:
+        assert (await bench.ask().answered()).status == 200
+        assert len(set(shown(bench))) == 2
+        # The other one goes on with the conversation for a moment.
+        assert (await bench.ask().answered()).status == 200
+        assert shown(bench)[1] == shown(bench)[2]
+        bench.now_s += 60
+        assert (await bench.ask().answered()).status == 200
+        assert shown(bench)[3] == shown(bench)[0]
+        assert await bench.violations() == []
+
+    bench_run(test, refusal(429, "1302"), ANSWER, ANSWER, ANSWER)
+
+
+def test_when_all_keys_are_too_busy_the_caller_hears_of_it() -> None:
+    async def test(bench: Bench) -> None:
+        sink = await bench.ask().answered()
+        assert (sink.status, sink.code) == (429, "1302")
+        assert len(bench.engine.requests) == 2
+        assert await bench.violations() == []
+
+    bench_run(test, refusal(429, "1302"), refusal(429, "1302"))
+
+
+@pytest.mark.parametrize("code", ["1113", "1308"])
+def test_a_key_without_money_or_quota_is_asked_once_and_new_requests_use_the_other(code: str) -> None:
+    async def test(bench: Bench) -> None:
+        sink = await bench.ask().answered()
+        assert (sink.status, sink.code) == (429, code)
+        assert len(bench.engine.requests) == 1
+        assert (await bench.ask().answered()).status == 200
+        assert len(set(shown(bench))) == 2
+        assert await bench.violations() == []
+
+    bench_run(test, refusal(429, code), ANSWER)
+
+
+def test_what_the_caller_did_wrong_says_nothing_of_the_key() -> None:
+    async def test(bench: Bench) -> None:
+        assert (await bench.ask().answered()).code == "1301"
+        assert (await bench.ask().answered()).status == 200
+        assert len(set(shown(bench))) == 1
+        assert await bench.violations() == []
+
+    bench_run(test, refusal(400, "1301"), ANSWER)
