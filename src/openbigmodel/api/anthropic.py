@@ -4,13 +4,15 @@ Rule: one path for all keys (api.md §1). A key of the Coding Plan is served by 
 ones, so there are two surfaces, and whoever authenticates chooses.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -34,6 +36,7 @@ from openbigmodel.inference.chat_request import Surface
 from openbigmodel.inference.dialect import Asked
 from openbigmodel.inference.model_route import find_route
 from openbigmodel.inference.pipeline import Pipeline
+from openbigmodel.limits import Limits, ModelLimits, Place
 
 ANTHROPIC = Surface(prefix="/api/anthropic", path="/v1/messages")
 ANTHROPIC_PLAN = Surface(prefix="/api/anthropic", path="/v1/messages", coding=True)
@@ -41,6 +44,8 @@ MODELS = ANTHROPIC.prefix + "/v1/models"
 COUNT_TOKENS = ANTHROPIC.prefix + ANTHROPIC.path + "/count_tokens"
 # Says who has counted, because an estimate must not be taken for more.
 COUNTED_BY = "x-bigmodel-counted-by"
+# Of one account at the same time, where the model has no limit of its own: programs count before each question.
+COUNTS_AT_ONCE = 8
 
 _ALL_BUT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MODELS_ENDPOINT = ApiEndpoint("models", coding_keys=True, api_key_header=True)
@@ -70,15 +75,26 @@ def _answered(handler: Handler) -> Handler:
         try:
             response = await handler(api, request)
         except ApiError as error:
-            request.scope[ERROR_CODE] = error.code
-            body = render_error(error, api.callers.language_of_request(request), log_id)
-            response = Response(body, error_status(error), media_type=JSON)
-            response.raw_headers += anthropic_headers(error, log_id)
-            return response
+            return _refused(api.callers, request, error, log_id)
+        except ClientDisconnect:
+            # Nobody is left to answer.
+            raise
+        except Exception as error:  # noqa: BLE001  as the edge does it for the hot routes
+            context = {"message": "the Anthropic API failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            return _refused(api.callers, request, ApiError("500"), log_id)
         response.headers["request-id"] = log_id
         return response
 
     return answered
+
+
+def _refused(callers: Callers, request: Request, error: ApiError, log_id: str) -> Response:
+    request.scope[ERROR_CODE] = error.code
+    body = render_error(error, callers.language_of_request(request), log_id)
+    response = Response(body, error_status(error), media_type=JSON)
+    response.raw_headers += anthropic_headers(error, log_id)
+    return response
 
 
 class MessagesRoute(ChatRoute):
@@ -100,9 +116,12 @@ class MessagesRoute(ChatRoute):
 class AnthropicApi:
     """What Anthropic's clients ask for besides messages."""
 
-    def __init__(self, registry: Registry, callers: Callers, created_s: int) -> None:
+    def __init__(self, registry: Registry, callers: Callers, limits: Limits, created_s: int) -> None:
         self._registry = registry
         self.callers = callers
+        self._limits = limits
+        # How many counts are under way, by account.
+        self._counts: dict[str, int] = {}
         # Unix seconds for models that the catalogue has no date for: when this server started.
         self._created_s = created_s
         self._dialects = {
@@ -173,12 +192,44 @@ class AnthropicApi:
         caller = Caller(principal, surface, COUNT_TOKENS, callers.language_of_request(request))
         route = find_route(self._registry, caller, asked.request.model)
         try:
-            count, counted_by = await count_tokens(asked, route, surface)
+            with self._place(principal, route.model):
+                count, counted_by = await count_tokens(asked, route, surface)
         except ApiError as error:
             raise _in_callers_words(error, asked) from None
         response = _json({"input_tokens": count})
         response.headers[COUNTED_BY] = counted_by
         return response
+
+    @contextmanager
+    def _place(self, principal: Principal, model: Model) -> Iterator[None]:
+        """A place for one count among the account's requests; it uses no tokens and none of the day's requests.
+
+        Raises ApiError 1302, 1303 or 1305. What is refused within counts as if it had never come.
+        """
+        account_id, limits = principal.account_id, None
+        if not principal.exempt:
+            limits = model.limits.get(principal.tier) or model.limits.get("*") or ModelLimits()
+            if not limits.in_flight and self._counts.get(account_id, 0) >= COUNTS_AT_ONCE:
+                raise ApiError(
+                    "1302",
+                    retry_after_s=1,
+                    detail_zh=f"限额：{COUNTS_AT_ONCE}个并发计数请求。",
+                    detail_en=f"Limit: {COUNTS_AT_ONCE} counts at once.",
+                )
+            limits = ModelLimits(in_flight=limits.in_flight, rpm=limits.rpm)
+        place = self._limits.enter(account_id, model.id, limits)
+        self._counts[account_id] = self._counts.get(account_id, 0) + 1
+        give_back: Callable[[Place | None], None] = self._limits.leave
+        try:
+            yield
+        except ApiError:
+            give_back = self._limits.take_back
+            raise
+        finally:
+            give_back(place)
+            self._counts[account_id] -= 1
+            if not self._counts[account_id]:
+                del self._counts[account_id]
 
 
 def surface_for(principal: Principal) -> Surface:

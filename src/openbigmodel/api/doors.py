@@ -49,6 +49,6 @@ def open_doors(
         health=health,
         monitor=monitor,
         responses=ResponsesApi(responses, callers),
-        anthropic=AnthropicApi(registry, callers, started_s),
+        anthropic=AnthropicApi(registry, callers, pipeline.admissions.limits, started_s),
     )
     return Doors(hot_routes(chat), asgi_app(apis, callers))

@@ -125,13 +125,15 @@ class Answer:
             return
         assert not self.started, "answered twice"
         assert status not in _BODILESS, "a status without a body can't be framed here"
+        # A status that nobody knows must fail before the sink counts as answered.
+        status_line = _STATUS_LINES[status]
         self.started = self.ended = True
         keep_alive = self._keep_alive = self._keep_alive and connection.may_stay()
         persistence = b"" if keep_alive and self._http_minor else self._persistence()
         send = connection.send
         send(
             b"%b%bcontent-length: %d\r\n%b%b\r\n%b"
-            % (_STATUS_LINES[status], connection.date_line(), len(body), persistence, headers, body)
+            % (status_line, connection.date_line(), len(body), persistence, headers, body)
         )
         connection.answer_ended(keep_alive)
 

@@ -12,6 +12,7 @@
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Literal
 
 import msgspec
@@ -46,6 +47,8 @@ _CALLERS_FAULT = frozenset((400, 413, 422))
 _BUSY = frozenset((408, 425, 429, 529))
 _OPERATORS_FAULT = frozenset((401, 402, 403, 404, 405, 415))
 _MAX_TEXT_CHARACTERS = 300
+# What an error may come under.
+_STATUSES = frozenset(status.value for status in HTTPStatus if status >= 400)
 
 Blame = Literal["caller", "operator", "engine", "load"]
 
@@ -174,7 +177,11 @@ def _own(said: _Refusal, status: int, *, relays: bool) -> ApiError:
 def _relayed(
     said: _Refusal, status: int, retry_after_s: int | None, *, retry: bool | None = None
 ) -> ApiError:
-    if not said.text and said.code in ERROR_CODES:
+    known = ERROR_CODES.get(said.code)
+    if status not in _STATUSES:
+        # What a proxy in between has made of it, such as 520.
+        status = known.status if known else 500
+    if not said.text and known:
         return ApiError(said.code, retry_after_s=retry_after_s, status=status)
     return RelayedError(said.code, said.text, status, retry=retry, retry_after_s=retry_after_s)
 
@@ -201,6 +208,19 @@ def code_and_text(status: int, body: bytes) -> tuple[str, str]:
     """GLM's code for what an upstream has said, and its words; one without codes is known by its status."""
     said = _refusal(body)
     return said.code or {401: "1000", 429: "1302"}.get(status, ""), said.text
+
+
+def status_of_event(event: bytes) -> int:
+    """The HTTP status that an error would have had which came as an event after status 200; 500 if it does not tell."""
+    said = _refusal(event)
+    if said.code in ERROR_CODES:
+        return ERROR_CODES[said.code].status
+    try:
+        error = msgspec.json.decode(event)["error"]
+        told = [error.get(name) for name in ("code", "status", "status_code")]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        told = []
+    return next((status for status in told if type(status) is int and status in _STATUSES), 500)
 
 
 def retry_after(value: bytes | None, now_s: float) -> int | None:

@@ -79,6 +79,11 @@ class Desk:
             return self._balancer.first(key, clock())
         return None if only.load.full else only.take(clock())
 
+    def again(self, candidate: Candidate[Target]) -> Seat[Target] | None:
+        """A seat at the engine that has just been left, for a request that it may be asked once more."""
+        clock = self._now_s
+        return None if candidate.load.full else candidate.take(clock())
+
     def another(self, key: int | None, tried: Tried, *, broken: bool) -> Seat[Target] | None:
         """A seat for a request that those in `tried` have failed: see Balancer.another."""
         clock = self._now_s

@@ -147,21 +147,18 @@ class Admission(msgspec.Struct, gc=False):
     def hold_more(self, prompt_tokens: int) -> None:
         """The prompt has so many tokens more than its text told: hold for those as well.
 
-        Raises ApiError 1113, or a plan's, when that is not there; what was held before is then held still.
+        Raises ApiError 1113, or a plan's, when that is not there; nothing is held then any more.
         """
         assert self._phase == _TAKEN, "the request is over"
         self._most += prompt_tokens
         if not self._hold.open or prompt_tokens <= 0:
             return
         cashier, payer, model_id = self._desk.cashier, self._payer, self._model_id
-        cashier.void(self._hold)
-        bound = self.prompt_bound + prompt_tokens
-        try:
-            self._hold = cashier.hold(payer, model_id, bound, self.completion_bound)
-        except ApiError:
-            self._hold = cashier.hold(payer, model_id, self.prompt_bound, self.completion_bound)
-            raise
-        self.prompt_bound = bound
+        # What was there when the request came may be gone by now: a pack that has ended, a price that has risen.
+        hold, self._hold = self._hold, NO_HOLD
+        cashier.void(hold)
+        self.prompt_bound += prompt_tokens
+        self._hold = cashier.hold(payer, model_id, self.prompt_bound, self.completion_bound)
 
     def settle(self, line: UsageLine, done: Done, reply: bytes = b"") -> UsageLine:
         """Have the usage charged and written; `reply` is kept for who asks again. Raises what the database raises."""

@@ -15,6 +15,7 @@ from openbigmodel.engines.connection import EngineConsumer
 from openbigmodel.engines.endpoint import EngineUnavailable
 from openbigmodel.engines.engine_errors import EngineFault
 from openbigmodel.engines.outcome import Outcome
+from openbigmodel.engines.policy import ATTEMPTS_MAX
 from openbigmodel.engines.registry import Route, Target
 from openbigmodel.engines.router import Router, Tried
 from openbigmodel.errors import ApiError
@@ -37,6 +38,10 @@ def fetches_media(route: Route, messages: list[Message]) -> bool:
     return needs_preparing(messages) and not route.relays
 
 
+# Told the messages whose media are ready, and what comes next if they may pass. Raises ApiError if they may not.
+Judge = Callable[[list[Message], Callable[[], None]], None]
+
+
 class Asker(EngineConsumer, Protocol):
     """Whose request it is. `paused`: nobody can take an answer now."""
 
@@ -56,7 +61,10 @@ class Asker(EngineConsumer, Protocol):
 
 
 class Asking:
-    """One request's way to an engine. `detail`, for the log, is why no engine could be asked."""
+    """One request's way to an engine. `detail`, for the log, is why no engine could be asked.
+
+    `judge`, if there is one, is shown what was made of the media before an engine is.
+    """
 
     __slots__ = (
         "_admission",
@@ -71,6 +79,7 @@ class Asking:
         "_tried",
         "_wish",
         "detail",
+        "judge",
     )
 
     _attempt: Attempt
@@ -96,6 +105,7 @@ class Asking:
         self._key = desk.key(wish.asked.request.messages)
         self._tried: Tried = ()
         self.detail = ""
+        self.judge: Judge | None = None
 
     @property
     def begun(self) -> bool:
@@ -122,7 +132,13 @@ class Asking:
         if isinstance(outcome, ApiError):
             raise outcome
         self._admission.hold_more(self._preparation.prompt_tokens)
-        self._wish.messages = outcome
+        if self.judge is None:
+            self._ask_about(outcome)
+        else:
+            self.judge(outcome, partial(self._ask_about, outcome))
+
+    def _ask_about(self, messages: list[Message]) -> None:
+        self._wish.messages = messages
         self._ask_first()
 
     def _ask_first(self) -> None:
@@ -153,10 +169,10 @@ class Asking:
 
     def refused(self, fault: EngineFault, why: str) -> bool:
         """The engine has said no. Whether another one is asked now, or the same one with another credential."""
-        clock, attempt = self._now_s, self._attempt
-        if attempt.blame_key(fault, clock()):
+        clock, tried = self._now_s, self._tried
+        if self._attempt.blame_key(fault, clock()) and len(tried) < ATTEMPTS_MAX:
             self.end(Outcome.REFUSED, why)
-            seat = self._desk.free_seat(self._key)
+            seat = self._desk.again(tried[-1])
             return seat is not None and self._asked_at(seat)
         self.end(outcome_of_fault(fault), why, fault.retry_after_s)
         return fault.retry == "elsewhere" and self.ask_another(broken=False)

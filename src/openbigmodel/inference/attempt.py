@@ -7,13 +7,12 @@ import msgspec
 from openbigmodel.billing.usage import Usage
 from openbigmodel.engines.candidate import Seat
 from openbigmodel.engines.connection import EngineConsumer
-from openbigmodel.engines.engine_errors import EngineFault, code_and_text, fault_of_engine
+from openbigmodel.engines.engine_errors import EngineFault, code_and_text, fault_of_engine, status_of_event
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.registry import Call, Route, Target
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.translate import Generation, to_openai
 from openbigmodel.engines.upstream_keys import UpstreamKey, UpstreamKeys
-from openbigmodel.errors import ERROR_CODES
 from openbigmodel.inference.chat_request import completion_bound
 from openbigmodel.inference.dialect import AnswerWriter, Asked, Dialect, ReplyFacts, ReplyWriter
 from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
@@ -205,13 +204,12 @@ class Attempt:
         return fault_of_engine(self.status, self.body, error_id, headers, now_s=now_s, relays=relays)
 
     def said_instead(self, error_id: str, now_s: float) -> EngineFault | None:
-        """What another GLM platform said after status 200 instead of an answer (api.md §3.6); None if it did not."""
-        reader = self.reader
-        if not isinstance(reader, GlmReader) or not reader.error_event:
+        """What the engine said after status 200 instead of an answer (api.md §3.6); None if it did not."""
+        event = self.reader.error_event
+        if not event:
             return None
-        code, _ = code_and_text(500, reader.error_event)
-        status = ERROR_CODES[code].status if code in ERROR_CODES else 500
-        return fault_of_engine(status, reader.error_event, error_id, now_s=now_s, relays=True)
+        relays = self.target.engine.profile.speaks_glm
+        return fault_of_engine(status_of_event(event), event, error_id, now_s=now_s, relays=relays)
 
     def answered(self, now_s: float) -> None:
         """The engine has shown that it works."""

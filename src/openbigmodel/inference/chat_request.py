@@ -5,6 +5,7 @@ is always there, because "messages is illegal" alone has cost its users days (ap
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
@@ -13,6 +14,7 @@ from openbigmodel.catalog import Model
 from openbigmodel.engines.profiles import Profile
 from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.measurement import UNBOUNDED
 from openbigmodel.media.parts import check_parts
 from openbigmodel.schemas.chat import ChatRequest, Message, PlainMessage, ToolCall
 
@@ -29,6 +31,12 @@ MAX_USER_ID_CHARACTERS = 128
 # What a chat template adds to a prompt beyond the size of its JSON: its opening, and instructions for tools.
 _TEMPLATE_TOKENS = 64
 _TOOL_TEMPLATE_TOKENS = 512
+# What an upstream that fetches media itself may make of a part of which only the URL is seen here, by its type.
+_RELAYED_TOKENS = {"text": 0, "image_url": 4096, "video_url": 65_536, "input_audio": 4096}
+# A file; and a part of a type that only the upstream knows may be one.
+_RELAYED_FILE_TOKENS = 131_072
+# What a tool that the upstream runs itself, such as a web search, may add to the prompt.
+_PLATFORM_TOOL_TOKENS = 32_768
 
 _DECODE = msgspec.json.Decoder(ChatRequest).decode
 _DECODE_PLAIN_MESSAGES = msgspec.json.Decoder(list[PlainMessage]).decode
@@ -352,11 +360,41 @@ def _max_tokens(request: ChatRequest, model: Model) -> int:
     return int(asked)
 
 
-def prompt_bound(request: ChatRequest, body: bytes) -> int:
-    """Tokens that the prompt has at most: a token is never less than a byte, and JSON is longer than a template."""
+def prompt_bound(
+    request: ChatRequest,
+    body: bytes,
+    messages: list[Message] | None = None,
+    context_tokens: int = UNBOUNDED,
+    *,
+    relayed: bool = False,
+) -> int:
+    """Tokens that the prompt has at most: a token is never less than a byte, and JSON is longer than a template.
+
+    Media that the platform prepares come on top when they are known. `relayed`: another platform answers, which gets
+    every field, fetches what `messages` (None: plain ones) name, and runs tools of its own: these are allowed for, up
+    to the model's `context_tokens`.
+    """
+    if relayed:
+        bound = len(body) + min(_allowed_for(messages or (), request), context_tokens)
+    elif request.tools or request.response_format is not None:
+        bound = len(body)
+    else:
+        return len(request.messages) + _TEMPLATE_TOKENS
     if request.tools or request.response_format is not None:
-        return len(body) + _TEMPLATE_TOKENS + _TOOL_TEMPLATE_TOKENS
-    return len(request.messages) + _TEMPLATE_TOKENS
+        bound += _TOOL_TEMPLATE_TOKENS
+    return bound + _TEMPLATE_TOKENS
+
+
+def _allowed_for(messages: Iterable[Message], request: ChatRequest) -> int:
+    """Tokens that an upstream may add to the prompt for what it fetches and finds."""
+    tokens = 0
+    for message in messages:
+        if message.content is not None and not isinstance(message.content, str):
+            tokens += sum(_RELAYED_TOKENS.get(part.type, _RELAYED_FILE_TOKENS) for part in message.content)
+    for tool in request.tools or ():
+        if tool.get("type") != "function":
+            tokens += _PLATFORM_TOOL_TOKENS
+    return tokens
 
 
 def completion_bound(generation: Generation, profile: Profile) -> int:

@@ -54,7 +54,8 @@ class EngineProtocolError(Exception):
 class EngineReader:
     """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped.
 
-    `deltas` are the events that brought something, a token or more each.
+    `deltas` are the events that brought something, a token or more each; `error_event` is what the engine said instead of
+    an answer, or in the middle of one.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class EngineReader:
         "_writer",
         "deltas",
         "done",
+        "error_event",
         "finish_reason",
     )
 
@@ -99,6 +101,7 @@ class EngineReader:
         self._calls = 0
         self._call_id, self._call_shift = "", 0
         self.finish_reason: str | None = None
+        self.error_event = b""
         self.done = False
 
     @property
@@ -246,6 +249,7 @@ class EngineReader:
 
     def _read(self, reply: EngineReply, data: bytes) -> Delta | None:
         if reply.error is not None:
+            self.error_event = data
             raise EngineProtocolError(f"error in mid-answer ({kind_of_error(reply.error)})")
         # One that says less than an earlier one takes nothing back.
         if reply.usage is not None and (reply.usage.completion_tokens is not None or not self.measured):
@@ -315,8 +319,12 @@ class EngineReader:
                 index += 1
             if call.id:
                 self._call_id = call.id
+            if index == self._calls == _MAX_TOOL_CALLS:
+                # The model goes on and on, which is not the engine's fault.
+                self.finish_reason, self.done = "length", True
+                return
             # An index out of step would have the writer invent calls that nobody made.
-            if not 0 <= index <= self._calls or index >= _MAX_TOOL_CALLS:
+            if not 0 <= index <= self._calls:
                 raise EngineProtocolError(f"tool call with index {index} after {self._calls} calls")
             self._calls = max(self._calls, index + 1)
             self._writer.tool_call(index, call.function.name, call.function.arguments or "")

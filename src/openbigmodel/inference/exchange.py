@@ -110,12 +110,14 @@ class ChatExchange:
             if isinstance(found, StoredReply):
                 return found
             claim = found
+        context = route.model.context_tokens
+        most = prompt_bound(request, asked.body, messages, context, relayed=route.relays)
         self._admission = admission = pipeline.admissions.admit(
             principal,
             route.model,
             claim,
             caller.surface.coding and principal.kind == "coding",
-            UNBOUNDED if principal.exempt else prompt_bound(request, asked.body),
+            UNBOUNDED if principal.exempt else most,
             UNBOUNDED if principal.exempt else answer_bound(generation, route),
         )
         pipeline.exchanges.add(self)

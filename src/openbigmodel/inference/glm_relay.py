@@ -163,13 +163,11 @@ def _one_line(encoded_json: bytes) -> bytes:
 class GlmReader(EngineReader):
     """Reads and counts as EngineReader does, and hands each event on; shapes that it does not know do not stop it."""
 
-    __slots__ = ("_relay", "error_event")
+    __slots__ = ("_relay",)
 
     def __init__(self, writer: GlmWriter) -> None:
         super().__init__(writer)
         self._relay = writer
-        self.error_event = b""
-        """The upstream's error in mid-answer, if there was one."""
 
     def ended_well(self) -> bool:
         """Whether the upstream's own end can be passed on: also `network_error`, once there is an answer to end."""
@@ -190,8 +188,6 @@ class GlmReader(EngineReader):
         if reply.error is None and "choices" not in members and "code" in members:
             # An error without its envelope (api.md §8.1).
             reply.error = {"code": msgspec.json.decode(members["code"])}
-        if reply.error is not None:
-            self.error_event = data
         message = self._read(reply, data)
         self._relay.event(members, self.finish_reason)
         return message

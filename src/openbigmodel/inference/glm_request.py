@@ -1,8 +1,9 @@
 """A caller's request for an upstream that speaks GLM itself: the caller's own JSON, with another model's name in it.
 
 Nothing is added and nothing interpreted: unknown fields, integers of any size, floats as they were written and media
-URLs reach the upstream byte for byte. Two things of ours go in, and only when they apply, both for the caller's or the
-operator's sake: the Coding Plan base keeps reasoning, and an engine with a bound of its own is told it.
+URLs reach the upstream byte for byte. Three things of ours go in, and only when they apply, for the caller's or the
+operator's sake: the Coding Plan base keeps reasoning, an engine with a bound of its own is told it, and a stream whose
+caller says something about its usage is asked for it, since one that opts out of it could not be charged.
 
 A top-level name that comes twice goes out once, with its last value, at the first one's place: that value is the one
 that was checked and is paid for (msgspec lets the last one win), whereas an upstream might take the first.
@@ -19,6 +20,8 @@ Members = dict[str, msgspec.Raw]
 _MEMBERS = msgspec.json.Decoder(Members).decode
 _ENCODE = msgspec.json.Encoder().encode
 _FALSE = msgspec.Raw(b"false")
+_NULL = msgspec.Raw(b"null")
+_INCLUDE_USAGE = msgspec.Raw(b'{"include_usage":true}')
 
 
 def request_for_upstream(
@@ -38,6 +41,9 @@ def request_for_upstream(
         raise ApiError(
             "1210", detail_zh="请求体无法转发。", detail_en="The request body cannot be passed on."
         ) from error
+    # Null is as good as absent (api.md §3.1).
+    if request.stream and members.get("stream_options", _NULL) != _NULL:
+        members["stream_options"] = _INCLUDE_USAGE
     if profile.max_output_tokens is not None:
         _bound_answer(members, request, generation, profile.max_output_tokens)
     return _ENCODE(members)

@@ -1,6 +1,7 @@
 """A chat request whose content is judged: its input before an engine is asked, its answer before it is shown.
 
-    input blocked            1301 and contentFilter; no engine was asked, so nothing is written and nothing charged
+    input blocked            1301 and contentFilter; no engine was asked, so nothing is written and nothing charged;
+                             files are judged after the rest, when they have been read
     output blocked, body     1301 and contentFilter, charged as produced by then
     output blocked, stream   what was clean, then finish_reason "sensitive"; charged as produced by then
     checker without answer   input: 1305, free; output: as if the engine had died
@@ -8,7 +9,10 @@
 Everything else is `exchange`, which knows nothing of this: the pipeline makes these only when moderation is on.
 """
 
+from collections.abc import Callable
 from functools import partial
+
+import msgspec
 
 from openbigmodel.edge import Sink
 from openbigmodel.errors import ApiError
@@ -17,11 +21,12 @@ from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.output_guard import ContentBlocked, OutputGuard
 from openbigmodel.inference.surroundings import Surroundings
-from openbigmodel.moderation.moderator import Check, Moderator, Outcome, Subject
-from openbigmodel.moderation.verdict import CheckerUnavailable, Verdict
-from openbigmodel.schemas.chat import Finding
+from openbigmodel.moderation.moderator import Moderator, Outcome, Subject
+from openbigmodel.moderation.verdict import CheckerUnavailable, Verdict, most_severe
+from openbigmodel.schemas.chat import ChatRequest, ContentPart, Finding, Message
 
 _CHECKER_AWAY_RETRY_AFTER_S = 5
+_ENCODE = msgspec.json.Encoder().encode
 
 
 class ModeratedExchange(ChatExchange):
@@ -62,38 +67,52 @@ class ModeratedExchange(ChatExchange):
         guard.note(*self._noted)
         attempt.read_for(guard, wish)
 
-    def _judge(self) -> Check | Verdict | None:
-        """Have the input judged; None if it need not be. From here on it is settled whether the output is."""
-        request, moderator, principal = self._wish.asked.request, self._moderator, self._caller.principal
-        self._judged = True
-        if moderator.skips(principal.account_id, request.sensitive_word_check, exempt=principal.exempt):
-            return None
-        user_id = "" if request.user_id is None else str(request.user_id)
-        self._subject = subject = Subject(self._id, self._wish.route.model.id, user_id)
-        return moderator.check_input(subject, request, self._input_judged) if moderator.inputs else None
-
     def _ask(self) -> None:
-        verdict = None if self._judged else self._judge()
-        if verdict is None:
+        judged, self._judged = self._judged, True
+        if judged or not self._has_to_be_judged():
             super()._ask()
-        elif isinstance(verdict, Verdict):
-            self._go_on(verdict)
+        else:
+            self._asking.judge = self._judge_files
+            self._judge(self._wish.asked.request, super()._ask)
+
+    def _has_to_be_judged(self) -> bool:
+        """Whether the input has to be. From here on it is settled whether the output has."""
+        request, moderator, principal = self._wish.asked.request, self._moderator, self._caller.principal
+        if moderator.skips(principal.account_id, request.sensitive_word_check, exempt=principal.exempt):
+            return False
+        user_id = "" if request.user_id is None else str(request.user_id)
+        self._subject = Subject(self._id, self._wish.route.model.id, user_id)
+        return moderator.inputs
+
+    def _judge_files(self, prepared: list[Message], step: Callable[[], None]) -> None:
+        """See Judge: what was a file and now is a text has not been judged with the rest."""
+        texts = _texts_of_files(self._wish.messages or [], prepared)
+        if any(message.content for message in texts):
+            self._judge(ChatRequest(self._wish.asked.request.model, msgspec.Raw(_ENCODE(texts))), step)
+        else:
+            step()
+
+    def _judge(self, request: ChatRequest, step: Callable[[], None]) -> None:
+        """Have an input judged, now or later; if it may pass, go on with `step`. Raises ApiError."""
+        assert self._subject is not None
+        verdict = self._moderator.check_input(
+            self._subject, request, lambda outcome: self.proceed(partial(self._go_on, step, outcome))
+        )
+        if isinstance(verdict, Verdict):
+            self._go_on(step, verdict)
         else:
             self._awaited = verdict
 
-    def _input_judged(self, outcome: Outcome) -> None:
-        self.proceed(partial(self._go_on, outcome))
-
-    def _go_on(self, outcome: Outcome) -> None:
-        """Ask the engine, if that may be."""
+    def _go_on(self, step: Callable[[], None], outcome: Outcome) -> None:
+        """Go on, if that may be."""
         if isinstance(outcome, CheckerUnavailable):
             self._detail = str(outcome)
             raise ApiError("1305", retry_after_s=_CHECKER_AWAY_RETRY_AFTER_S)
         if outcome.blocked is not None:
             self._detail = f"input blocked, level {outcome.blocked.level}"
             raise ApiError("1301", content_filter=(outcome.blocked,))
-        self._noted = outcome.noted
-        super()._ask()
+        self._noted = most_severe([*self._noted, *outcome.noted])
+        step()
 
     # the output
 
@@ -170,3 +189,15 @@ class ModeratedExchange(ChatExchange):
         if self._guard is not None and not self._over:
             self._guard.cancel()
         super().client_left()
+
+
+def _texts_of_files(written: list[Message], prepared: list[Message]) -> list[Message]:
+    """The prepared messages with nothing in them but the texts that were files; whose they are is as it was."""
+    found = []
+    for before, after in zip(written, prepared, strict=True):
+        texts: list[ContentPart] = []
+        if isinstance(before.content, list) and isinstance(after.content, list):
+            pairs = zip(before.content, after.content, strict=True)
+            texts = [new for old, new in pairs if new.type == "text" and old.type != "text"]
+        found.append(Message(after.role, texts))
+    return found

@@ -51,8 +51,12 @@ class Outlet:
     def error(self, error: ApiError) -> int:
         """An error instead of an answer. Returns its HTTP status."""
         caller = self._caller
-        status, lines, body = caller.dialect.error(error, caller.language, self._id, self.asked)
-        self._sink.respond(status, self._headers(JSON) + lines, body)
+        try:
+            status, lines, body = caller.dialect.error(error, caller.language, self._id, self.asked)
+            self._sink.respond(status, self._headers(JSON) + lines, body)
+        except Exception:  # a fault of ours: nobody must wait for an answer that cannot be put into words
+            self._sink.abort()
+            raise
         return status
 
     def abort(self) -> None:

@@ -4,12 +4,13 @@
     input_audio            base64 and its format
     file, file_url         a text part that names the file
 
-Rule: the caller's messages are not changed; what is the same is fetched once; the first part that cannot be used ends
+Rule: the caller's messages are not changed; what is the same is fetched once, but counts as often as it stands there,
+since an engine is sent it as often; the first part that cannot be used ends
 all others. `done` is called on the event loop, once, never before `prepare` has returned, and not after `cancel`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 
 import msgspec
@@ -99,7 +100,7 @@ class Media:
 
     async def _turn(self, preparation: "Preparation", messages: list[Message], model: Model) -> list[Message]:
         parts = check_parts(messages, model)
-        jobs: dict[tuple[str, ...] | int, asyncio.Task[ContentPart]] = {}
+        jobs: dict[tuple[str, ...] | int, asyncio.Task[_Turned]] = {}
         request = _Request(self, preparation, model)
         try:
             for number, part in enumerate(parts):
@@ -120,6 +121,7 @@ class Media:
                 job.cancel()
             if jobs:
                 await asyncio.wait(jobs.values())
+        preparation.prompt_tokens = _counted(parts, turned)
         return _with_parts(messages, turned)
 
     async def run(self, part: MediaPart, model: Model) -> tuple[Task, Outcome, bytes]:
@@ -171,8 +173,17 @@ class Preparation:
             self.task.cancel()
 
 
+class _Turned(msgspec.Struct, frozen=True, gc=False):
+    """A part as an engine takes it, its size in bytes, and the most tokens that it takes in a prompt."""
+
+    part: ContentPart
+    task: Task
+    size: int
+    tokens: int
+
+
 class _Request:
-    """What the parts of one request share: turns, and a bound on all their bytes."""
+    """What the parts of one request share: turns, and a bound on all the bytes that are held meanwhile."""
 
     def __init__(self, media: Media, preparation: Preparation, model: Model) -> None:
         self._media = media
@@ -181,18 +192,18 @@ class _Request:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._bytes_left = REQUEST_BYTES_MAX
 
-    async def turn(self, part: MediaPart) -> ContentPart:
+    async def turn(self, part: MediaPart) -> _Turned:
         """The part as an engine takes it. Raises ApiError or FetcherUnavailable."""
         async with self._turns:
             task, outcome, data = await self._media.run(part, self._model)
         if outcome.refusal:
             self._preparation.detail = f"{part.field}: {outcome.refusal} {outcome.detail}".strip()
             raise refusal_of(part.field, task, outcome)
-        self._bytes_left -= task.size if outcome.kept else len(data)
+        size = task.size if outcome.kept else len(data)
+        self._bytes_left -= size
         if self._bytes_left < 0:
             raise refusal_of(part.field, task, Outcome(refusal="too_large"))
-        self._preparation.prompt_tokens += _tokens(part, outcome, data)
-        return _engine_part(part, outcome, data)
+        return _Turned(_engine_part(part, outcome, data), task, size, _tokens(part, outcome, data))
 
 
 def _identity(number: int, part: MediaPart) -> tuple[str, ...] | int:
@@ -235,13 +246,28 @@ def _tokens(part: MediaPart, outcome: Outcome, data: bytes) -> int:
     return max(_IMAGE_TOKENS_MIN, columns * rows)
 
 
-def _with_parts(messages: list[Message], turned: dict[tuple[int, int], ContentPart]) -> list[Message]:
+def _counted(parts: list[MediaPart], turned: Mapping[tuple[int, int], _Turned]) -> int:
+    """The tokens of all parts that stand in the messages. Raises ApiError 1210 for the first that is too much."""
+    size = tokens = 0
+    for part in parts:
+        one = turned[part.message, part.position]
+        size += one.size
+        if size > REQUEST_BYTES_MAX:
+            raise refusal_of(part.field, one.task, Outcome(refusal="too_large"))
+        tokens += one.tokens
+    return tokens
+
+
+def _with_parts(messages: list[Message], turned: Mapping[tuple[int, int], _Turned]) -> list[Message]:
     """New messages, in which these parts stand for the caller's."""
     result = []
     for index, message in enumerate(messages):
         content = message.content
         if content is not None and not isinstance(content, str):
-            parts = [turned.get((index, position), part) for position, part in enumerate(content)]
+            parts = [
+                turned[index, position].part if (index, position) in turned else part
+                for position, part in enumerate(content)
+            ]
             message = msgspec.structs.replace(message, content=parts)  # noqa: PLW2901
         result.append(message)
     return result

@@ -115,7 +115,7 @@ class ApiBench:
             health=self.health,
             monitor=monitor,
             responses=ResponsesApi(store, self.callers),
-            anthropic=AnthropicApi(registry, self.callers, CREATED_S),
+            anthropic=AnthropicApi(registry, self.callers, self.bench.limits, CREATED_S),
         )
         return asgi_app(apis, self.callers)
 

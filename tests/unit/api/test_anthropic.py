@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from openbigmodel.api.access_log import AccessLog
 from openbigmodel.api.anthropic import (
     ANTHROPIC,
     ANTHROPIC_PLAN,
+    COUNTS_AT_ONCE,
     AnthropicApi,
     MessagesRoute,
     anthropic_dialect,
@@ -21,14 +23,17 @@ from openbigmodel.api.anthropic import (
     surface_for,
 )
 from openbigmodel.api.chat import BODY_LIMIT
+from openbigmodel.auth.api_keys import Principal
 from openbigmodel.edge.head import read_head
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import Step, error_answer, json_answer
+from openbigmodel.engines.fake_script import Gate, Step, error_answer, json_answer
 from openbigmodel.engines.profiles import OPENAI, VLLM, Profile
+from openbigmodel.engines.registry import Registry
 from openbigmodel.inference.anthropic.dialect import AnthropicDialect
 from openbigmodel.inference.caller import Caller
+from openbigmodel.limits import ModelLimits
 from tests.unit.api.api_bench import CODING_USER, CREATED_S, PRINCIPALS, RESTRICTED_USER, USER, ApiBench
-from tests.unit.inference.pipeline_bench import Bench, RecordingSink
+from tests.unit.inference.pipeline_bench import Bench, RecordingSink, until
 
 MODELS = "/api/anthropic/v1/models"
 COUNT = "/api/anthropic/v1/messages/count_tokens"
@@ -39,9 +44,10 @@ LANGUAGE = {"accept-language": "en"}
 class Api:
     """Built on a running loop."""
 
-    def __init__(self, engine: FakeEngine, profile: Profile) -> None:
-        self.api = ApiBench(Bench(engine, profile=profile))
-        made = AnthropicApi(self.api.bench.pipeline.registry, self.api.callers, CREATED_S)
+    def __init__(self, engine: FakeEngine, profile: Profile, **options: Any) -> None:
+        self.api = ApiBench(Bench(engine, profile=profile, **options))
+        bench = self.api.bench
+        made = self.made = AnthropicApi(bench.pipeline.registry, self.api.callers, bench.limits, CREATED_S)
         self._app = Starlette(
             routes=made.routes(), middleware=[Middleware(AccessLog, callers=self.api.callers)]
         )
@@ -55,7 +61,7 @@ class Api:
 
 
 def run(
-    test: Callable[[Api], Awaitable[None]], *scripts: list[Step], profile: Profile = OPENAI
+    test: Callable[[Api], Awaitable[None]], *scripts: list[Step], profile: Profile = OPENAI, **options: Any
 ) -> list[dict[str, Any]]:
     """Runs a test; returns the log."""
     records: list[dict[str, Any]] = []
@@ -63,7 +69,7 @@ def run(
     async def main() -> None:
         async with FakeEngine() as engine:
             engine.play(*scripts)
-            api = Api(engine, profile)
+            api = Api(engine, profile, **options)
             await test(api)
             records.extend(api.api.bench.records)
             await api.api.bench.remote.stop()
@@ -293,3 +299,112 @@ def test_the_dialect_knows_what_the_platform_serves() -> None:
 )
 def test_names_for_people(model_id: str, name: str) -> None:
     assert display_name(model_id) == name
+
+
+async def refused_count(client: httpx.AsyncClient, status: int, code: str) -> dict[str, Any]:
+    response = await client.post(COUNT, json=QUESTION)
+    error: dict[str, Any] = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert response.headers["x-should-retry"] == "true"
+    return error
+
+
+def test_counts_are_requests_of_the_minute() -> None:
+    async def test(api: Api) -> None:
+        async with api.client() as client:
+            for _ in range(2):
+                wrong = await client.post(COUNT, json={**QUESTION, "stop_sequences": list("12345")})
+                assert wrong.status_code == 400
+            for _ in range(2):
+                assert (await client.post(COUNT, json=QUESTION)).status_code == 200
+            await refused_count(client, 429, "1303")
+            api.api.bench.now_s += 30
+            assert (await client.post(COUNT, json=QUESTION)).status_code == 200
+        assert not api.api.bench.limits.total and not api.made._counts
+
+    # Neither tokens nor requests of the day are used.
+    run(test, limits_of={"*": ModelLimits(in_flight=1, rpm=2, tpm=1, daily=1)})
+
+
+def test_counts_and_chats_share_the_places_of_a_model() -> None:
+    limited = ModelLimits(in_flight=1)
+
+    async def test(api: Api) -> None:
+        limits = api.api.bench.limits
+        place = limits.enter("account", "glm-4.6", limited)
+        async with api.client() as client:
+            error = await refused_count(client, 429, "1302")
+            assert error["type"] == "rate_limit_error"
+            limits.leave(place)
+            assert (await client.post(COUNT, json=QUESTION)).status_code == 200
+
+    run(test, limits_of={"V0": limited})
+
+
+def test_a_full_platform_does_not_count() -> None:
+    async def test(api: Api) -> None:
+        api.api.bench.limits.enter("another", "glm-4.6")
+        async with api.client() as client:
+            assert (await refused_count(client, 529, "1305"))["type"] == "overloaded_error"
+
+    run(test, platform_limit=1)
+
+
+def test_an_account_counts_a_few_prompts_at_once() -> None:
+    async def test(api: Api) -> None:
+        bench = api.api.bench
+        requests = bench.engine.requests
+        # What it asks for at the same time is no count.
+        chats = [bench.limits.enter("account", "glm-4.6", ModelLimits()) for _ in range(COUNTS_AT_ONCE)]
+        async with api.client() as client:
+            counts = [asyncio.ensure_future(client.post(COUNT, json=QUESTION)) for _ in range(COUNTS_AT_ONCE)]
+            await until(lambda: len(requests) == COUNTS_AT_ONCE)
+            error = await refused_count(client, 429, "1302")
+            assert str(COUNTS_AT_ONCE) in error["message"]
+            counts.pop().cancel()
+            await until(lambda: len(api.made._counts) == 1 and api.made._counts["account"] < COUNTS_AT_ONCE)
+            for request in list(requests):
+                request.open_gate()
+            assert all(response.status_code == 200 for response in await asyncio.gather(*counts))
+            assert (await client.post(COUNT, json=QUESTION)).status_code == 200
+        assert not api.made._counts
+        for place in chats:
+            bench.limits.leave(place)
+        assert not bench.limits.total
+
+    slow = [Gate(), *json_answer(200, {"count": 5})]
+    run(test, *[slow] * COUNTS_AT_ONCE, json_answer(200, {"count": 5}), profile=VLLM)
+
+
+def test_an_exempt_account_has_the_platforms_limit_alone() -> None:
+    async def test(api: Api) -> None:
+        model = api.api.bench.pipeline.registry.models()[0]
+        principal = Principal("account", "key", exempt=True)
+        with ExitStack() as places:
+            for _ in range(COUNTS_AT_ONCE + 1):
+                places.enter_context(api.made._place(principal, model))
+            assert api.api.bench.limits.total == COUNTS_AT_ONCE + 1
+        assert not api.api.bench.limits.total
+
+    run(test, limits_of={"*": ModelLimits(in_flight=1, rpm=1)})
+
+
+@pytest.mark.parametrize("path", [MODELS, COUNT])
+def test_a_fault_of_ours_is_told_in_anthropics_shape(path: str) -> None:
+    faults: list[BaseException] = []
+
+    async def test(api: Api) -> None:
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: faults.append(context["exception"])
+        )
+        # Nothing has this attribute: the first that looks for a model fails.
+        api.made._registry = cast("Registry", None)
+        async with api.client() as client:
+            response = await (client.post(path, json=QUESTION) if path == COUNT else client.get(path))
+        body = response.json()
+        assert (response.status_code, body["type"], body["error"]["type"]) == (500, "error", "api_error")
+        assert body["error"]["code"] == "500" and "NoneType" not in body["error"]["message"]
+        assert body["request_id"] == response.headers["x-log-id"] == response.headers["request-id"]
+
+    assert [(record["status"], record["code"]) for record in run(test)] == [(500, "500")]
+    assert [type(fault) for fault in faults] == [AttributeError]

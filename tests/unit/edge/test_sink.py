@@ -171,3 +171,13 @@ def test_a_refusal_carries_the_envelope_and_the_retry_headers() -> None:
         b"retry-after: 1",
     ]
     assert body == b'{"error":{"code":"1302","message":"Rate limit reached for requests"}}'
+
+
+def test_a_status_that_nobody_knows_leaves_the_answer_to_be_given() -> None:
+    wire = Wire()
+    answer = Answer(wire, head())
+    with pytest.raises(KeyError):
+        answer.respond(520, b"", b"")
+    assert states(answer) == (False, False)
+    answer.respond(500, b"", b"")
+    assert wire.writes[0].startswith(b"HTTP/1.1 500 ")

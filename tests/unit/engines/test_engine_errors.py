@@ -12,6 +12,7 @@ from openbigmodel.engines.engine_errors import (
     kind_of_body,
     kind_of_error,
     retry_after,
+    status_of_event,
 )
 from openbigmodel.errors import ApiError, error_headers, render_error
 
@@ -295,3 +296,28 @@ def test_what_is_no_content_filter_is_left_out() -> None:
 @pytest.mark.parametrize("detail", [[], [{"loc": "x"}], [{}], ["x"]])
 def test_a_list_of_details_of_another_shape_names_no_field(detail: object) -> None:
     assert error_of_engine(422, json.dumps({"detail": detail}).encode(), "id").field is None
+
+
+@pytest.mark.parametrize(("code", "status"), [("1210", 400), ("1302", 429), ("1399", 500)])
+def test_a_status_of_some_proxys_own_is_none_that_a_caller_gets(code: str, status: int) -> None:
+    body = json.dumps({"error": {"code": code, "message": "odd"}}).encode()
+    for odd in (520, 599, 444):
+        fault = fault_of_engine(odd, body, "id-1", relays=True)
+        assert fault.error.status in (status, 500), odd
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (b'{"error":{"code":"1301","message":"x"}}', 400),
+        (b'{"error":{"code":"1302","message":"x"}}', 429),
+        (b'{"error":{"code":400,"message":"too long"}}', 400),
+        (b'{"error":{"code":"x","status":503}}', 503),
+        (b'{"error":{"code":7}}', 500),
+        (b'{"error":{"code":true}}', 500),
+        (b'{"error":"x"}', 500),
+        (b"\xff", 500),
+    ],
+)
+def test_the_status_that_an_error_in_mid_answer_would_have_had(event: bytes, status: int) -> None:
+    assert status_of_event(event) == status

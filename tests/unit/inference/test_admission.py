@@ -108,6 +108,37 @@ def test_withdrawing_undoes_everything() -> None:
     assert desk.cashier.lines == []
 
 
+BY_PROMPT = Price("", 1, (Band(input=FEN * 1_000_000, output=0),))
+
+
+def test_a_prompt_that_is_longer_than_it_looked_is_held_for_and_given_back() -> None:
+    desk = Desk(balance=100 * FEN)
+    desk.cashier.prices = {"glm-x": BY_PROMPT}
+    admission = desk.admit()
+    assert desk.leftovers["held"] == 50 * FEN
+    admission.hold_more(30)
+    assert desk.leftovers["held"] == 80 * FEN
+    assert admission.prompt_bound == 80
+    admission.withdraw()
+    assert desk.leftovers == {}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_it_would_cost_is_not_there(gone: bool) -> None:
+    """Not even what was held before may be there any more, because it was a pack that has ended meanwhile."""
+    desk = Desk(balance=60 * FEN)
+    desk.cashier.prices = {"glm-x": BY_PROMPT}
+    admission = desk.admit(claim=desk.claim())
+    if gone:
+        desk.cashier.prices = {"glm-x": Price("", 2, (Band(input=FEN * 10**9, output=0),))}
+    with pytest.raises(ApiError) as caught:
+        admission.hold_more(30)
+    assert caught.value.code == "1113"
+    admission.withdraw()
+    assert desk.leftovers == {}
+    assert desk.cashier.ledger.balance("account") == 60 * FEN
+
+
 @pytest.mark.parametrize("end", ["settle", "leave", "withdraw"])
 @pytest.mark.parametrize("after", ["settle and leave", "withdraw"])
 def test_an_end_is_the_end(after: str, end: str) -> None:

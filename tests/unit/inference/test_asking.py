@@ -21,6 +21,7 @@ from openbigmodel.engines.fake_script import (
     Stall,
     Step,
     error_answer,
+    event,
     json_answer,
 )
 from openbigmodel.engines.remote import RemoteEngine
@@ -279,6 +280,36 @@ def test_a_caller_who_leaves_is_no_failure_of_the_engine() -> None:
 
     stalls: Scripts = [[Head(), Stall()]] * 5
     run(test, [*stalls, REPLY.body()], [])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_an_engine_refuses_after_the_head_does_not_close_it(stream: bool) -> None:
+    """Some say so with status 200 and an error as the first event."""
+    said = {"error": {"code": 400, "message": "This model's maximum context length is 8 tokens"}}
+
+    async def test(bench: Bench) -> None:
+        for _ in range(5):
+            assert (await bench.ask(stream=stream).answered()).code == "1261"
+        assert asked(bench) == [5, 0]
+        assert await bench.violations() == []
+
+    event_first: list[Step] = [Head(), event(said), Close()] if stream else json_answer(200, said)
+    run(test, [event_first] * 5, [])
+
+
+def test_a_model_that_calls_and_calls_is_stopped_and_its_engine_is_not_blamed() -> None:
+    calls = tuple((f"f{number}", ("{}",)) for number in range(150))
+    endless: Scripts = [Reply(content=(), calls=calls, finish_reason="tool_calls").stream()] * 5
+
+    async def test(bench: Bench) -> None:
+        for _ in range(5):
+            sink = await bench.ask(stream=True).answered()
+            assert sink.chunks[-1]["choices"][0]["finish_reason"] == "length"
+            told = [call for delta in sink.deltas for call in delta.get("tool_calls", ())]
+            assert len(told) == 128
+        assert asked(bench) == [5, 0]
+
+    run(test, endless, [])
 
 
 def test_a_place_that_is_not_given_back_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openbigmodel.engines.fake_script import Step, json_answer
+from openbigmodel.engines.fake_script import Gate, Step, json_answer
 from openbigmodel.engines.profiles import GLM
 from tests.unit.inference.pipeline_bench import Bench, run
 
@@ -99,3 +99,19 @@ def test_what_the_caller_did_wrong_says_nothing_of_the_key() -> None:
         assert await bench.violations() == []
 
     bench_run(test, refusal(400, "1301"), ANSWER)
+
+
+def test_keys_that_are_busy_in_turns_are_not_asked_for_ever() -> None:
+    """An upstream that takes its time to say so: by then the first key could be asked again."""
+
+    async def test(bench: Bench) -> None:
+        asked = bench.ask()
+        for number in range(3):
+            request = await bench.engine_hears(number)
+            bench.now_s += 60
+            request.open_gate()
+        assert (await asked.answered()).code == "1302"
+        assert len(bench.engine.requests) == 3
+        assert await bench.violations() == []
+
+    bench_run(test, *[[Gate(), *refusal(429, "1302")]] * 5)

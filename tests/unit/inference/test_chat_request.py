@@ -14,6 +14,7 @@ from openbigmodel.inference.chat_request import (
     MAX_TOOLS,
     Surface,
     check_chat_request,
+    prompt_bound,
     read_chat_request,
     read_messages,
 )
@@ -388,3 +389,54 @@ def test_a_choice_of_a_function_that_is_not_there_is_refused() -> None:
     error = refuse(tools=tools, tool_choice={"type": "function", "function": {"name": "g"}})
 
     assert (error.code, error.field) == ("1214", "tool_choice.function.name")
+
+
+def bound(context_tokens: int = 1_000_000, *, relayed: bool = True, **fields: Any) -> int:
+    """What the hold counts the prompt for, less the request's bytes."""
+    raw = body(**fields)
+    request = read_chat_request(raw)
+    messages = read_messages(request, model("glm-4.6v"), relayed=relayed)
+    most = prompt_bound(request, raw, relayed=relayed, messages=messages, context_tokens=context_tokens)
+    return most - len(raw)
+
+
+def media(*types: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": kind, "text": "x"} for kind in types]}]
+
+
+@pytest.mark.parametrize(
+    ("types", "tokens"),
+    [
+        (["text"], 0),
+        (["text", "image_url", "image_url"], 2 * 4096),
+        (["video_url"], 65_536),
+        (["input_audio"], 4096),
+        (["file", "file_url"], 2 * 131_072),
+        (["a type of tomorrow"], 131_072),
+        (["file"] * 50, 1_000_000),
+    ],
+)
+def test_media_that_an_upstream_fetches_are_held_for(types: list[str], tokens: int) -> None:
+    assert bound(messages=media(*types)) == bound() + tokens
+
+
+def test_what_a_relayed_request_says_outside_its_messages_is_held_for() -> None:
+    assert bound(anything="x" * 100_000) == bound() >= 0
+    assert bound(relayed=False, anything="x" * 100_000) < -99_000
+
+
+def test_tools_that_the_upstream_runs_are_held_for_up_to_the_context() -> None:
+    function = {"type": "function", "function": {"name": "f"}}
+    search = {"type": "web_search", "web_search": {"enable": True}}
+
+    ours = bound(tools=[function])
+    assert ours == bound(relayed=False, tools=[function])
+    assert bound(tools=[function, search, {"type": "retrieval"}]) == ours + 2 * 32_768
+    assert bound(40_000, tools=[search, search], messages=media("image_url")) == ours + 40_000
+    assert bound(relayed=False, tools=[search]) == ours
+
+
+def test_media_that_we_prepare_ourselves_are_held_for_when_they_are_known() -> None:
+    messages = [{"role": "user", "content": [{"type": "image_url", "image_url": "https://a.example/a"}]}]
+
+    assert bound(relayed=False, messages=messages) == bound(relayed=False)

@@ -70,7 +70,34 @@ def test_every_field_goes_as_it_was_written() -> None:
     got = sent(WHOLE)
     model, rest = b'"model":"M", ', got.split(b",", 1)[1]
 
-    assert rest == WHOLE.removeprefix(b"{" + model).replace(b", ", b",")
+    # A stream that opts out of its usage could not be charged.
+    assert rest == WHOLE.removeprefix(b"{" + model).replace(b", ", b",").replace(
+        b'{"include_usage":false}', b'{"include_usage":true}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "gets"),
+    [
+        ({"stream": True}, ...),
+        ({"stream": True, "stream_options": None}, None),
+        ({"stream": True, "stream_options": {}}, {"include_usage": True}),
+        ({"stream": True, "stream_options": {"include_usage": False}}, {"include_usage": True}),
+        ({"stream": True, "stream_options": {"include_usage": True, "x": 1}}, {"include_usage": True}),
+        ({"stream": True, "stream_options": False}, {"include_usage": True}),
+        ({"stream": False, "stream_options": {"include_usage": False}}, {"include_usage": False}),
+        ({"stream_options": {"include_usage": False}}, {"include_usage": False}),
+    ],
+)
+def test_a_stream_cannot_opt_out_of_its_usage(fields: dict[str, Any], gets: Any) -> None:
+    assert asked(**fields).get("stream_options", ...) == gets
+
+
+def test_of_stream_options_that_come_twice_or_in_escapes_none_opts_out() -> None:
+    twice = b'"stream_options":{"include_usage":true},"stream_\\u006fptions":{"include_usage":false}'
+    got = sent(b'{"model":"a","messages":[],"stream":true,%b}' % twice)
+
+    assert got.endswith(b'"stream":true,"stream_options":{"include_usage":true}}')
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,42 @@ def test_all_media_of_a_request_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     with_media(use)
 
 
+class OnePage(Fetcher):
+    """A web in which every URL is the same text of a hundred bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    async def run(self, task: Task, payload: str, host: str = "") -> tuple[Outcome, bytes]:
+        self.fetched.append(payload)
+        return Outcome(media_type="text/plain"), b"a" * 100
+
+
+def test_what_is_fetched_once_counts_as_often_as_it_stands_in_the_messages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "REQUEST_BYTES_MAX", 350)
+    page = {"type": "file", "file": {"file_url": "https://a.example/text", "filename": "a"}}
+    other = {"type": "file", "file": {"file_url": "https://a.example/other", "filename": "b"}}
+
+    async def run() -> None:
+        fetcher = OnePage()
+        media = Media(MediaSettings(), fetcher)
+        result, preparation = await prepared(media, [user(page, page), user(page)])
+        assert isinstance(result, list)
+        assert fetcher.fetched == ["https://a.example/text"]
+        assert preparation.prompt_tokens == 3 * 164
+
+        fetcher.fetched.clear()
+        error, preparation = await prepared(media, [user(page, page), user(other, page)])
+        assert isinstance(error, ApiError)
+        assert (error.code, error.field) == ("1210", "messages[1].content[1].file.file_url")
+        assert len(fetcher.fetched) == 2
+
+    asyncio.run(run())
+
+
 def test_requests_that_are_prepared_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PREPARING_MAX", 1)
 

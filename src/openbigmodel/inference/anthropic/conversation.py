@@ -130,7 +130,11 @@ class Conversation:
         arguments = bytes(block.input) or b"{}"
         if not arguments.startswith(b"{"):
             raise illegal(f"{at}.input", "必须是JSON对象。", "It must be a JSON object.")
-        function = {"name": self._names.short(block.name), "arguments": arguments.decode()}
+        try:
+            text = arguments.decode()
+        except UnicodeDecodeError as error:
+            raise _no_text(f"{at}.input") from error
+        function = {"name": self._names.short(block.name), "arguments": text}
         return {"id": block.id, "type": "function", "function": function}
 
     def _add_user(self, blocks: list[Block], path: str) -> None:
@@ -245,6 +249,15 @@ def _image(block: Block, at: str) -> dict[str, Any]:
         case _:
             raise _unknown_source(at)
     return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _no_text(field: str) -> ApiError:
+    return ApiError(
+        "1210",
+        field=field,
+        detail_zh=f"请求体不是合法的JSON：{field} 不是UTF-8。",
+        detail_en=f"The request body is not valid JSON: {field} is not UTF-8.",
+    )
 
 
 def _unknown_source(at: str) -> ApiError:

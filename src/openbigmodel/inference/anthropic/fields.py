@@ -46,7 +46,12 @@ class Origins(msgspec.Struct, gc=False):
 
 
 def in_callers_words(error: ApiError, origins: Origins | None) -> ApiError:
-    """The same error about the caller's own fields; without `origins` only those have another name that stand alone."""
+    """The same error about the caller's own fields; without `origins` only those have another name that stand alone.
+
+    What an upstream has said in its own words stays so, and so does its code, which our table need not have.
+    """
+    if type(error) is not ApiError:
+        return error
     origins = origins or Origins()
     field, zh, en = error.field, error.detail_zh, error.detail_en
     params = {

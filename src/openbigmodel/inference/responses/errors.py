@@ -15,6 +15,7 @@ from openbigmodel.inference.responses.read import Question
 INVALID_REQUEST = "invalid_request"
 SERVER_ERROR = "server_error"
 NOT_FOUND = "not_found"
+RATE_LIMIT = "rate_limit_exceeded"
 
 _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("1000", "1001", "1002", "1003", "1004", "1005"), "authentication_error"),
@@ -24,7 +25,7 @@ _WORDS: Mapping[str, str] = {
     "1261": "context_length_exceeded",
     "1300": "content_filter",
     "1301": "content_filter",
-    **dict.fromkeys(("1302", "1303", "1313", "1701"), "rate_limit_exceeded"),
+    **dict.fromkeys(("1302", "1303", "1313", "1701"), RATE_LIMIT),
     **dict.fromkeys(("1305", "1312"), "overloaded"),
     **dict.fromkeys(("1304", "1308", "1309", "1310", "1311"), "insufficient_quota"),
     **dict.fromkeys(("1314", "1315", "1316", "1317", "1318", "1319", "1320", "1321"), "insufficient_quota"),
@@ -38,6 +39,9 @@ def word_for(error: ApiError) -> str:
         return word
     if error.status == 404:
         return NOT_FOUND
+    if error.status == 429:
+        # Also of a code that only an upstream has.
+        return RATE_LIMIT
     return INVALID_REQUEST if error.status < 500 else SERVER_ERROR
 
 
@@ -45,12 +49,15 @@ def render(error: ApiError, language: Language, asked: Asked | None = None) -> b
     """The body. `asked` is the request, if it was understood so far, and tells where its parts came from."""
     question = asked.extra if asked is not None else None
     places = (question.messages, question.tools) if isinstance(question, Question) else ((), None)
-    word = word_for(error)
+    word, text = word_for(error), error.message(language)
+    if type(error) is ApiError:
+        # What an upstream has said in its own words stays so.
+        text = own_words(text, *places)
     return msgspec.json.encode(
         {
             "error": {
                 "code": word,
-                "message": own_words(error.message(language), *places),
+                "message": text,
                 "param": None if error.field is None else own_words(error.field, *places),
                 "type": word,
             }

@@ -50,13 +50,30 @@ def illegal(field: str, zh: str, en: str) -> ApiError:
     return ApiError("1214", field=field, detail_zh=zh, detail_en=en)
 
 
+def check_text(field: str, raw: bytes | msgspec.Raw) -> str:
+    """JSON that has not been read yet as the text that it has to be. Raises ApiError 1210 if it is not UTF-8."""
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ApiError(
+            "1210",
+            field=field,
+            detail_zh=f"请求体不是合法的JSON：{field} 不是UTF-8。",
+            detail_en=f"The request body is not valid JSON: {field} is not UTF-8.",
+        ) from error
+
+
 def object_at(field: str, raw: msgspec.Raw) -> msgspec.Raw | None:
-    """What stands there, unread; None for null. What is in it is judged later, or not at all. Raises ApiError 1214."""
+    """What stands there, unread; None for null. What is in it is judged later, or not at all.
+
+    Raises ApiError 1210 or 1214.
+    """
     first = memoryview(raw)[0]
     if first == _NULL:
         return None
     if first != _OBJECT:
         raise illegal(field, "必须是JSON对象。", "It must be a JSON object.")
+    check_text(field, raw)
     return raw
 
 

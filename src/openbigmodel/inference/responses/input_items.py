@@ -9,6 +9,7 @@ from openbigmodel.inference.responses.store import StoredResponse
 LIMIT = 20
 LIMIT_MAX = 100
 Order = Literal["asc", "desc"]
+_QUOTE = ord('"')
 
 _PREFIXES = {
     "message": "msg",
@@ -23,7 +24,7 @@ _PREFIXES = {
 _Item = dict[str, Any]
 # Callers' own fields may hold numbers that cannot be written again once they are read.
 _DECODE = msgspec.json.Decoder(str | list[dict[str, msgspec.Raw]]).decode
-_DECODE_VALUE = msgspec.json.Decoder().decode
+_DECODE_TEXT = msgspec.json.Decoder(str).decode
 
 
 def list_input_items(
@@ -47,7 +48,8 @@ def list_input_items(
 
 
 def _items(stored: StoredResponse) -> list[_Item]:
-    asked = _DECODE(stored.input)
+    # What was stored before anybody looked at it is told as well as it can be.
+    asked = _DECODE(stored.input.decode(errors="replace"))
     if isinstance(asked, str):
         asked = [{"role": _raw("user"), "content": _raw(asked)}]
     owner = stored.id.removeprefix("resp_")
@@ -76,6 +78,7 @@ def _raw(text: str) -> msgspec.Raw:
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
-    """What stands there, if it is a text."""
-    value = None if raw is None else _DECODE_VALUE(raw)
-    return value if isinstance(value, str) else None
+    """What stands there, if it is a text; numbers can be larger than any that could be read."""
+    if raw is None or memoryview(raw)[0] != _QUOTE:
+        return None
+    return _DECODE_TEXT(raw)

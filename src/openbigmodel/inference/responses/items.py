@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.responses.fields import Place, illegal, raise_for_decoding
+from openbigmodel.inference.responses.fields import Place, check_text, illegal, raise_for_decoding
 from openbigmodel.inference.responses.tools import CUSTOM_INPUT, function_name
 
 _ROLES = ("user", "assistant", "system", "developer")
@@ -171,7 +171,7 @@ class Messages:
 def _arguments(item: Item, field: str) -> str:
     arguments = item.arguments
     if isinstance(arguments, dict):
-        return _ENCODE(arguments).decode()
+        return check_text(field, _ENCODE(arguments))
     if not arguments or not arguments.strip():
         return "{}"
     try:

@@ -11,7 +11,7 @@ import msgspec
 
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.chat_request import read_chat_request
-from openbigmodel.inference.responses.fields import Place, illegal, object_at, raise_for_decoding
+from openbigmodel.inference.responses.fields import Place, check_text, illegal, object_at, raise_for_decoding
 from openbigmodel.inference.responses.items import Item, Messages, read_items
 from openbigmodel.inference.responses.tools import Called, Tool, ToolChoice, read_tool_choice, read_tools
 from openbigmodel.schemas.chat import ChatRequest, ReasoningEffort
@@ -125,6 +125,9 @@ def read_responses_request(
     glm |= _generation(request, streams_calls=bool(functions))
     glm_body = _ENCODE({name: value for name, value in glm.items() if value is not None})
     store = bool(request.store)
+    if store:
+        # Fields that nobody reads today are told when the items are listed.
+        check_text("input", request.input)
     question = Question(
         account_id,
         store,

@@ -9,6 +9,8 @@ from openbigmodel.errors import ApiError
 from tests.unit.inference.anthropic.messages_bench import (
     asked,
     assistant,
+    body,
+    dialect,
     glm_messages,
     tool_result,
     tool_use,
@@ -265,3 +267,13 @@ def test_only_text_counts_for_the_size_of_a_prompt() -> None:
     wishes = asked(system="12345", messages=[user("123", large, page)]).extra
     assert 8 <= wishes.prompt_bytes <= 250
     assert wishes.media == 2
+
+
+def test_arguments_that_are_no_text_are_refused() -> None:
+    call = body(messages=[HI, assistant(tool_use("c1", a="?")), user(tool_result("c1"))])
+    for read in (lambda sent: dialect().read(sent, "account"), dialect().read_to_count):
+        with pytest.raises(ApiError) as refused:
+            read(call.replace(b"?", b"\xff"))
+        error = refused.value
+        assert (error.code, error.status, error.field) == ("1210", 400, "messages.1.content.0.input")
+        assert "messages.1.content.0.input" in error.message("en") and "UTF-8" in error.message("zh")

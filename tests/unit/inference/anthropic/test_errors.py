@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from openbigmodel.engines.engine_errors import RelayedError
 from openbigmodel.errors import ERROR_CODES, ApiError
 from openbigmodel.inference.anthropic.errors import anthropic_headers, error_status, render_error
 
@@ -84,3 +85,12 @@ def test_whether_to_ask_again(error: ApiError, again: bytes | None, after: bytes
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_a_prompt_that_is_too_long_is_called_so_in_anthropics_words(language: str) -> None:
     assert "prompt is too long" in rendered(ApiError("1261"), language)["error"]["message"]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, "invalid_request_error"), (429, "rate_limit_error")])
+def test_what_only_an_upstream_knows_is_told_in_its_words(status: int, kind: str) -> None:
+    error = RelayedError("1999", "套餐已变更", status, retry=False, retry_after_s=None)
+    told = rendered(error)["error"]
+    assert (error_status(error), told["type"], told["code"]) == (status, kind, "1999")
+    assert told["message"] == f"[1999][套餐已变更][{ID}]"
+    assert (b"x-should-retry", b"false") in anthropic_headers(error, ID)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from openbigmodel.engines.engine_errors import RelayedError
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.anthropic.fields import Origins, in_callers_words
 from openbigmodel.inference.chat_request import Surface, check_chat_request, read_messages
@@ -115,3 +116,10 @@ def test_what_the_platform_itself_says_of_a_request() -> None:
     with pytest.raises(ApiError) as refused:
         check_chat_request(request.request, model, Surface(prefix=""))
     assert in_callers_words(refused.value, request.extra.origins).field == "stop_sequences"
+
+
+@pytest.mark.parametrize("code", ["1999", "1214"])
+def test_what_an_upstream_says_stays_as_it_is(code: str) -> None:
+    said = RelayedError(code, "messages[1].content 超限", 429, retry=False, retry_after_s=None)
+    assert in_callers_words(said, ORIGINS) is said
+    assert in_callers_words(said, None).message("en") == "messages[1].content 超限"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from openbigmodel.engines.engine_errors import RelayedError
 from openbigmodel.errors import ERROR_CODES, ApiError
 from openbigmodel.inference.dialect import Asked
 from openbigmodel.inference.responses.errors import header_lines, render, word_for
@@ -65,3 +66,12 @@ def test_clients_hear_whether_to_ask_again() -> None:
     assert header_lines(ApiError("1113")) == b"x-should-retry: false\r\n"
     assert header_lines(ApiError("1305", retry_after_s=7)) == b"x-should-retry: true\r\nretry-after: 7\r\n"
     assert header_lines(ApiError("1214", field="x")) == b""
+
+
+@pytest.mark.parametrize(("status", "word"), [(400, "invalid_request"), (429, "rate_limit_exceeded")])
+def test_what_only_an_upstream_knows_is_told_in_its_words(status: int, word: str) -> None:
+    text = "Too many messages per minute, max_tokens included"
+    error = RelayedError("1999", text, status, retry=False, retry_after_s=None)
+    told = json.loads(render(error, "zh"))["error"]
+    assert (told["code"], told["type"], told["message"], told["param"]) == (word, word, text, None)
+    assert header_lines(error) == b"x-should-retry: false\r\n"

@@ -4,7 +4,14 @@ import msgspec
 import pytest
 
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.responses.fields import Place, illegal, own_words, raise_for_decoding
+from openbigmodel.inference.responses.fields import (
+    Place,
+    check_text,
+    illegal,
+    object_at,
+    own_words,
+    raise_for_decoding,
+)
 
 PLACES = [
     Place("instructions", content=None),
@@ -93,3 +100,13 @@ def test_what_is_illegal_says_what_would_be_right() -> None:
     error = illegal("store", "不行。", "No.")
     assert (error.code, error.field) == ("1214", "store")
     assert error.message("zh").endswith("不行。") and error.message("en").endswith("No.")
+
+
+def test_what_is_no_text_is_refused() -> None:
+    assert check_text("f", msgspec.Raw('{"a":"好"}'.encode())) == '{"a":"好"}'
+    raw = msgspec.Raw(b'{"a":"\xff"}')
+    for check in (check_text, object_at):
+        with pytest.raises(ApiError) as refused:
+            check("tools[0].parameters", raw)
+        assert (refused.value.code, refused.value.field) == ("1210", "tools[0].parameters")
+        assert "tools[0].parameters" in refused.value.message("en")

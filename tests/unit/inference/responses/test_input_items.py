@@ -75,3 +75,19 @@ def test_pages(options: dict[str, Any], expected: list[str], more: bool) -> None
     assert (ids(page), page["has_more"]) == (expected, more)
     assert page["first_id"] == (expected[0] if expected else None)
     assert page["last_id"] == (expected[-1] if expected else None)
+
+
+@pytest.mark.parametrize("value", [b"1e999", b"-1e999", b"1" * 5000, b"[1e999]", b"null", b"{}"])
+@pytest.mark.parametrize("field", [b"id", b"status"])
+def test_what_is_no_text_is_left_out(field: bytes, value: bytes) -> None:
+    asked = b'[{"role":"user","content":"a","%b":%b}]' % (field, value)
+    page = list_input_items(StoredResponse("resp_1", "a", "", asked, b"{}"))
+    assert (page["first_id"], page["data"][0]["status"]) == ("msg_1_0", "completed")
+    assert json.loads(msgspec.json.encode(page))["data"][0]["content"][0]["text"] == "a"
+
+
+@pytest.mark.parametrize("item", [b'"id":"\xff"', b'"status":"\xff"', b'"\xff":1', b'"own":["\xff"]'])
+def test_what_was_stored_as_no_text_is_listed(item: bytes) -> None:
+    asked = b'[{"role":"user","content":"a",%b}]' % item
+    page = msgspec.json.encode(list_input_items(StoredResponse("resp_1", "a", "", asked, b"{}")))
+    assert "\N{REPLACEMENT CHARACTER}" in page.decode()

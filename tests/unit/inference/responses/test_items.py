@@ -226,3 +226,13 @@ def test_what_came_before_cannot_be_counted() -> None:
         Place("instructions", (), None),
         Place("previous_response_id", ("input[0]",), None),
     ]
+
+
+def test_arguments_that_are_no_text_are_refused() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": {"a": "?"}}
+    items = read_items(json.dumps([call]).encode().replace(b"?", b"\xff"))
+    with pytest.raises(ApiError) as refused:
+        Messages().add(items, "input")
+    error = refused.value
+    assert (error.code, error.status, error.field) == ("1210", 400, "input[0].arguments")
+    assert "input[0].arguments" in error.message("zh")

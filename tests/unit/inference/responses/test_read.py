@@ -276,3 +276,18 @@ def test_whatever_is_sent_is_understood_or_refused_by_name(
         told = json.loads(render(error, "en", asked))["error"]
         assert "messages[" not in told["message"] and "messages[" not in str(told["param"])
         assert ".function" not in str(told["param"])
+
+
+@pytest.mark.parametrize("where", ['"id":"?"', '"status":"?"', '"?":1', '"own":{"a":["?"]}'])
+def test_what_is_stored_is_text(where: str) -> None:
+    def sent(store: str) -> bytes:
+        item = f'{{"role":"user","content":"hi",{where}}}'
+        body = f'{{"model":"glm-4.6","input":[{item}],"store":{store}}}'
+        return body.encode().replace(b"?", b"\xff")
+
+    # Nobody reads it, nobody keeps it.
+    read_responses_request(sent("false"), "account", nothing)
+    with pytest.raises(ApiError) as refused:
+        read_responses_request(sent("true"), "account", nothing)
+    assert (refused.value.code, refused.value.status, refused.value.field) == ("1210", 400, "input")
+    assert "input" in refused.value.message("en")
