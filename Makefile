@@ -7,8 +7,11 @@ export TEST_SCALE ?= 1
 export PYTHON
 
 bin := .venv/bin
+# Those that find more the longer they look.
+SOAK_SCALE ?= 100
+soak := tests/faults tests/simulation tests/unit/engines/glm_parser tests/unit/engines/test_policy_flapping.py
 
-.PHONY: help serve test lint format docs lock clean contract-env
+.PHONY: help serve test soak lint format docs lock clean contract-env
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +21,9 @@ serve: ## Install what is missing and start the platform
 
 test: lint contract-env ## Install what is missing and run the whole test suite
 	$(bin)/pytest $(ARGS)
+
+soak: lint ## Look for trouble for a day, in the tests with random faults (SOAK_SCALE=100)
+	TEST_SCALE=$(SOAK_SCALE) $(bin)/pytest --timeout=86400 $(soak)
 
 lint: ## Check style, types and layers
 	@tools/setup dev

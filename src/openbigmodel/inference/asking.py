@@ -107,11 +107,6 @@ class Asking:
         self.detail = ""
         self.judge: Judge | None = None
 
-    @property
-    def begun(self) -> bool:
-        """Whether an engine has been asked."""
-        return bool(self._tried)
-
     def ask(self) -> None:
         """Ask the engine whose turn it is, as soon as the request is ready and one has a place. Raises ApiError."""
         wish, media = self._wish, self._media
@@ -167,15 +162,18 @@ class Asking:
             return False
         return True
 
-    def refused(self, fault: EngineFault, why: str) -> bool:
-        """The engine has said no. Whether another one is asked now, or the same one with another credential."""
+    def refused(self, fault: EngineFault, why: str, *, final: bool = False) -> bool:
+        """The engine has said no. Whether another one is asked now, or the same one with another credential.
+
+        `final`: nobody else may be, since something has been produced.
+        """
         clock, tried = self._now_s, self._tried
-        if self._attempt.blame_key(fault, clock()) and len(tried) < ATTEMPTS_MAX:
+        if self._attempt.blame_key(fault, clock()) and len(tried) < ATTEMPTS_MAX and not final:
             self.end(Outcome.REFUSED, why)
             seat = self._desk.again(tried[-1])
             return seat is not None and self._asked_at(seat)
         self.end(outcome_of_fault(fault), why, fault.retry_after_s)
-        return fault.retry == "elsewhere" and self.ask_another(broken=False)
+        return not final and fault.retry == "elsewhere" and self.ask_another(broken=False)
 
     def _sticky(self) -> int:
         """What keeps a conversation with one credential, whose account has its beginning in its cache."""

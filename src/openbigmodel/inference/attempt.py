@@ -223,7 +223,12 @@ class Attempt:
             return
         self.over = True
         self._seat.leave(outcome, now_s, why=why, retry_after_s=retry_after_s)
-        if outcome is not Outcome.SERVED or not self.reader.done:
+        if outcome is not Outcome.SERVED:
+            self.release()
+            return
+        if self._key is not None:
+            self._key.worked(self.target.name)
+        if not self.reader.done:
             self.release()
 
     def pause(self) -> None:

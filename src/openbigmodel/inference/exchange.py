@@ -252,7 +252,7 @@ class ChatExchange:
         self._detail, attempt = reason, self._attempt
         fault = None if self._outlet.open else attempt.said_instead(self._id, self._pipeline.now_s())
         if fault is not None:
-            if attempt.reader.produced or not self._asking.refused(fault, reason):
+            if not self._asking.refused(fault, reason, final=attempt.reader.produced):
                 self._settle_refused(fault.error)
             return
         # A finish reason is an end, whatever becomes of the engine then.
