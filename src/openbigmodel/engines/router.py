@@ -11,7 +11,7 @@ route with one engine has no use for a breaker, since keeping away from the only
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
@@ -145,10 +145,6 @@ class Router:
     def desk(self, route: Route) -> Desk:
         """The desk of one of the registry's routes."""
         return self._desks[id(route)]
-
-    def desks(self) -> Iterable[Desk]:
-        """All of them."""
-        return self._desks.values()
 
     def look_again(self, engine: str) -> None:
         """There is a sign that this engine is back: the next request may try it."""

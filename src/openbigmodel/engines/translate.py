@@ -80,8 +80,6 @@ def to_openai(
         add_tools(body, request, profile)
     if request.response_format is not None:
         body.response_format = answer_format(request.response_format, profile)
-    if profile.speaks_glm:
-        return _with(body, _glm_fields(request, generation))
     if stream:
         # Forced on: a stream that could opt out of its usage could not be billed.
         body.stream_options = _RUNNING_USAGE if profile.running_usage else _INCLUDE_USAGE
@@ -165,24 +163,3 @@ def _add_extras(more: dict[str, Any], request: ChatRequest, profile: Profile) ->
         number = isinstance(value, int if name == "top_k" else int | float) and not isinstance(value, bool)
         if number and least <= value <= most:
             more[name] = value
-
-
-def _glm_fields(request: ChatRequest, generation: Generation) -> dict[str, Any]:
-    """What only GLM's own protocol has. What the caller left open stays open, but for what our base decides.
-
-    The Coding Plan base keeps reasoning by default; an upstream that is reached by its other base would not.
-    """
-    thinking: dict[str, Any] = {}
-    if request.thinking is not None and request.thinking.type is not None:
-        thinking["type"] = request.thinking.type
-    if generation.clear_thinking is False or (
-        request.thinking and request.thinking.clear_thinking is not None
-    ):
-        thinking["clear_thinking"] = generation.clear_thinking
-    fields = {
-        "thinking": thinking or None,
-        "reasoning_effort": request.reasoning_effort,
-        "do_sample": request.do_sample,
-        "tool_stream": request.tool_stream,
-    }
-    return {name: value for name, value in fields.items() if value is not None}

@@ -30,10 +30,6 @@ def add_tools(body: EngineRequest, request: ChatRequest, profile: Profile) -> No
     prompt, and the model's call then leaks as text (engine.md §2.4, 9). A named function becomes the only tool,
     which every engine understands.
     """
-    if profile.speaks_glm:
-        # It runs the platform's tools itself.
-        body.tools, body.tool_choice = request.tools, request.tool_choice
-        return
     choice = request.tool_choice
     if choice == "none":
         return
@@ -67,8 +63,6 @@ def answer_format(wanted: ResponseFormat, profile: Profile) -> ResponseFormat | 
     """
     if wanted.type == "text":
         return None
-    if profile.speaks_glm:
-        return wanted
     given = wanted.json_schema
     if wanted.type == "json_object" or not given:
         return ResponseFormat(type="json_object")

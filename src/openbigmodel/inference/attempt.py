@@ -19,7 +19,7 @@ from openbigmodel.inference.engine_reader import EngineProtocolError, EngineRead
 from openbigmodel.inference.glm_dialect import GLM
 from openbigmodel.inference.glm_relay import GlmReader, GlmWriter
 from openbigmodel.inference.glm_request import request_for_upstream
-from openbigmodel.inference.mended_reply import mended
+from openbigmodel.inference.mended_reply import MendedReply, mended
 from openbigmodel.inference.raw_text_reader import RawTextReader, raw_text_parser
 from openbigmodel.schemas.chat import Finding, Message
 
@@ -87,6 +87,7 @@ class Attempt:
         "_body",
         "_key",
         "_keys",
+        "_mended",
         "_seat",
         "call",
         "over",
@@ -106,6 +107,7 @@ class Attempt:
         self.target = target = seat.target
         self._keys: UpstreamKeys | None = None
         self._key: UpstreamKey | None = None
+        self._mended: MendedReply | None = None
         self.over = False
         self.status = 0
         self.call: Call | None = None
@@ -139,7 +141,14 @@ class Attempt:
     def new_writer(self, wish: Wish) -> ReplyWriter:
         """Who writes the reply in the dialect's words."""
         writer = wish.dialect.writer(wish.facts(self.counts), wish.asked)
-        return mended(writer, wish.asked.request, self.target.engine.profile)
+        reply = mended(writer, wish.asked.request, self.target.engine.profile)
+        self._mended = reply if isinstance(reply, MendedReply) else None
+        return reply
+
+    @property
+    def remark(self) -> str:
+        """What the log should say of the answer, empty if it was as it should be."""
+        return "" if self._mended is None else self._mended.broken
 
     def read_for(self, writer: AnswerWriter, wish: Wish) -> None:
         """From now on `writer` is told what the engine says."""

@@ -150,8 +150,7 @@ class ChatExchange:
 
     def open(self, attempt: Attempt) -> None:
         """See Asker."""
-        clock = self._pipeline.monotonic_s
-        self._silence.restart(clock())
+        self._silence.restart(self._pipeline.monotonic_s())
         self._attempt = attempt
         self._outlet.engine = attempt.target.engine.name
         self._give_writer(attempt)
@@ -282,8 +281,9 @@ class ChatExchange:
             self._finish_reason = reader.finish_reason
         self._stop(Outcome.SERVED)
         self._measured = found = self._measure(None)
-        wall_clock = self._pipeline.now_s
-        self._last = ready + attempt.writer.finish(self._finish_reason, found.usage, int(wall_clock()))
+        ended_s = int(self._pipeline.now_s())
+        self._last = ready + attempt.writer.finish(self._finish_reason, found.usage, ended_s)
+        self._detail = self._detail or attempt.remark
         self._settle()
 
     def _settle_refused(self, error: ApiError) -> None:

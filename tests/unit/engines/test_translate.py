@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from openbigmodel.engines.profiles import (
-    GLM,
     LLAMA_SERVER,
     LMDEPLOY,
     OLLAMA,
@@ -58,26 +57,6 @@ def test_llama_server_always_streams_and_counts() -> None:
     assert (body["stream"], body["timings_per_token"], body["return_progress"]) == (True, True, True)
     assert body["stream_options"] == {"include_usage": True}
     assert "timings_per_token" not in asked(OPENAI, stream=True)
-
-
-def test_another_glm_platform_is_asked_in_its_own_words() -> None:
-    body = asked(
-        GLM,
-        "glm-4.6",
-        stream=True,
-        tool_stream=True,
-        do_sample=True,
-        reasoning_effort="high",
-        thinking={"type": "enabled", "clear_thinking": None},
-    )
-
-    assert body["thinking"] == {"type": "enabled"}
-    assert (body["tool_stream"], body["do_sample"], body["reasoning_effort"]) == (True, True, "high")
-    assert "stream_options" not in body and "chat_template_kwargs" not in body
-
-
-def test_what_the_caller_left_out_another_glm_platform_decides() -> None:
-    assert not {"thinking", "tool_stream", "do_sample", "reasoning_effort"} & set(asked(GLM, "glm-4.6"))
 
 
 def test_max_tokens() -> None:
@@ -361,9 +340,3 @@ def test_all_fields_at_once_bring_nothing_that_none_of_them_brings(profile: Prof
 
     sent = set(asked(profile, **SAMPLES))
     assert sent <= known | ({"chat_template_kwargs"} if profile.thinking_always_said else set())
-
-
-def test_bigmodel_gets_its_own_fields_back() -> None:
-    for field in ("thinking", "reasoning_effort", "tool_stream"):
-        assert changed(GLM, field) == {field}
-    assert changed(GLM, "do_sample") == {"do_sample", "temperature", "top_p"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from openbigmodel.engines.profiles import GLM, LLAMA_SERVER, OLLAMA, OPENAI, PROFILES, VLLM, Profile
+from openbigmodel.engines.profiles import LLAMA_SERVER, OLLAMA, OPENAI, PROFILES, VLLM, Profile
 from openbigmodel.engines.translate_messages import engine_message
 from openbigmodel.errors import ApiError
 from openbigmodel.schemas.chat import ContentPart, FilePart, MediaUrl, Message
@@ -127,7 +127,3 @@ def test_a_film_goes_where_films_are_taken() -> None:
 def test_a_part_that_no_engine_takes_is_named(part: ContentPart) -> None:
     with pytest.raises(ApiError, match=r"messages\[3\]\.content\[0\]\.type"):
         parts(VLLM, part)
-
-
-def test_bigmodel_takes_files_itself() -> None:
-    assert parts(GLM, ContentPart("file", file=FilePart(file_id="f1")))[0]["file"] == FilePart(file_id="f1")

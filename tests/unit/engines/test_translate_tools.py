@@ -6,7 +6,6 @@ import msgspec
 import pytest
 
 from openbigmodel.engines.profiles import (
-    GLM,
     LLAMA_SERVER,
     LMDEPLOY,
     OLLAMA,
@@ -101,13 +100,6 @@ def test_a_call_is_forced_where_that_works(profile: Profile, choice: Any) -> Non
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])
 def test_none_means_no_tools(profile: Profile) -> None:
     assert not {"tools", "tool_choice"} & set(asked(profile, tools=TOOLS, tool_choice="none"))
-
-
-def test_another_glm_platform_gets_tools_and_choice_as_they_are() -> None:
-    body = asked(GLM, tools=TOOLS, tool_choice="none", response_format={"type": "json_schema"})
-
-    assert (body["tools"], body["tool_choice"]) == (TOOLS, "none")
-    assert body["response_format"] == {"type": "json_schema"}
 
 
 def test_a_function_has_the_keys_of_the_specification_and_no_nulls() -> None:

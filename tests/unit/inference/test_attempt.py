@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.candidate import Seat
 from openbigmodel.engines.endpoint import Endpoint
@@ -82,6 +83,32 @@ def test_another_platform_gets_the_callers_own_words() -> None:
         "messages": [{"role": "user", "content": "hi"}],
         "unheard_of": 2**70,
     }
+
+
+def test_another_platform_gets_glms_own_fields_and_nothing_besides() -> None:
+    fields = {
+        "stream": True,
+        "tool_stream": True,
+        "do_sample": True,
+        "reasoning_effort": "high",
+        "thinking": {"type": "enabled", "clear_thinking": None},
+        "tools": [TOOL, {"type": "web_search", "web_search": {"enable": True}}],
+        "tool_choice": "none",
+        "response_format": {"type": "json_schema"},
+    }
+    tried, _, _ = attempt(GLM_PROFILE, **fields)
+    sent = json.loads(tried.sent)
+    assert {name: sent[name] for name in sent if name not in ("model", "messages")} == fields
+
+
+def test_of_an_answer_that_keeps_to_no_schema_the_log_hears() -> None:
+    schema = {"type": "object", "required": ["n"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    for text, remark in (('{"n": 1}', ""), ("{}", "the answer does not keep to its schema")):
+        tried, _, _ = attempt(OPENAI, response_format=wanted)
+        tried.writer.content(text)
+        tried.writer.finish("stop", Usage(), 1)
+        assert tried.remark == remark
 
 
 def test_calls_are_mended_where_nobody_wants_them_as_they_come() -> None:
