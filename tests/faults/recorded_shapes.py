@@ -1,7 +1,8 @@
-"""Answers as real engines write them, with the fields and the bugs that were seen (issues named where reported).
+"""Answers as engines are known to write them, with their fields and their bugs: from their sources and from issues that
+were reported, not captured from running ones.
 
-vLLM 0.11–0.14, SGLang 0.5, Ollama 0.12, llama-server, LMDeploy, TensorRT-LLM. Each says the same as any other would:
-a caller must not be able to tell.
+vLLM, SGLang, Ollama, llama-server, LMDeploy, TensorRT-LLM. Each says the same as any other would: a caller must not be
+able to tell.
 """
 
 from typing import Any
