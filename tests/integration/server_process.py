@@ -61,6 +61,7 @@ class ServerProcess:
         for reader in self._readers:
             reader.start()
         self.port = port
+        self._chats: list[Chat] = []
 
     @staticmethod
     def _read(stream: IO[str], lines: list[str], said: "queue.SimpleQueue[str | None] | None") -> None:
@@ -111,7 +112,9 @@ class ServerProcess:
         return status
 
     def stop(self) -> int:
-        """SIGTERM, and SIGKILL if that is not enough."""
+        """SIGTERM, and SIGKILL if that is not enough. Chats that a failed test left open are closed."""
+        for chat in self._chats:
+            chat.leave()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -129,7 +132,8 @@ class ServerProcess:
 
     def ask(self, key: str, **fields: Any) -> "Chat":
         """Send a chat request."""
-        return Chat(self.port, key, fields)
+        self._chats.append(Chat(self.port, key, fields))
+        return self._chats[-1]
 
 
 class Reply:
@@ -223,7 +227,7 @@ def alive(pid: int) -> bool:
     """Whether a process is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or between that and reading
         return False
 
 
