@@ -46,8 +46,8 @@ class Wish(msgspec.Struct, gc=False):
     first_call: int
     watched: bool = False
 
-    def facts(self, counts: Callable[[], Usage]) -> ReplyFacts:
-        """What the reply is made of, if an engine answers that has counted so much by now."""
+    def facts(self, counts: Callable[[], Usage], stop_sequence: Callable[[], str | None]) -> ReplyFacts:
+        """What the reply is made of, if an engine answers that has counted so much by now and stopped there."""
         return ReplyFacts(
             self.id,
             self.request_id,
@@ -58,6 +58,7 @@ class Wish(msgspec.Struct, gc=False):
             self.generation,
             self.first_call,
             counts,
+            stop_sequence,
         )
 
 
@@ -130,7 +131,7 @@ class Attempt:
         `noted` is what moderation has found in the question.
         """
         if self.target.engine.profile.speaks_glm and wish.dialect is GLM:
-            self.writer = relay = GlmWriter(wish.facts(self.counts))
+            self.writer = relay = GlmWriter(wish.facts(self.counts, self.stop_sequence))
             self.reader = GlmReader(relay)
             relay.content_filter = noted
         else:
@@ -140,7 +141,7 @@ class Attempt:
 
     def new_writer(self, wish: Wish) -> ReplyWriter:
         """Who writes the reply in the dialect's words."""
-        writer = wish.dialect.writer(wish.facts(self.counts), wish.asked)
+        writer = wish.dialect.writer(wish.facts(self.counts, self.stop_sequence), wish.asked)
         reply = mended(writer, wish.asked.request, self.target.engine.profile)
         self._mended = reply if isinstance(reply, MendedReply) else None
         return reply
@@ -163,6 +164,10 @@ class Attempt:
     def counts(self) -> Usage:
         """What the engine has counted by now."""
         return self.reader.usage()
+
+    def stop_sequence(self) -> str | None:
+        """Which of the caller's stop sequences the engine has met, if it says so."""
+        return self.reader.stop_sequence
 
     def keep(self, data: bytes) -> None:
         """Part of an answer that is read as a whole. Raises EngineProtocolError when it is too long to be one."""

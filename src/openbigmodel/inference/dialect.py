@@ -23,12 +23,17 @@ class Asked(msgspec.Struct, gc=False):
     extra: Any = None
 
 
+def no_stop_sequence() -> str | None:
+    """Of an engine that does not tell where it stopped."""
+    return None
+
+
 class ReplyFacts(msgspec.Struct, frozen=True, gc=False):
     """What a reply is made of besides the answer.
 
     `id` is the platform's own for the request, `created_s` Unix time, `named` what the model is called in the reply;
     tool calls count up from `first_call`. `counts` tells what the engine has counted by now, a prompt of 0 tokens
-    being one that it has not told yet.
+    being one that it has not told yet; `stop_sequence` which of the caller's it has met, if it tells.
     """
 
     id: str
@@ -40,6 +45,7 @@ class ReplyFacts(msgspec.Struct, frozen=True, gc=False):
     generation: Generation
     first_call: int
     counts: Callable[[], Usage]
+    stop_sequence: Callable[[], str | None] = no_stop_sequence
 
 
 class AnswerWriter(Protocol):
@@ -74,9 +80,10 @@ class ReplyWriter(AnswerWriter, Protocol):
 
 
 class Dialect(Protocol):
-    """One way of speaking."""
+    """One way of speaking. `id_header`: where its clients look for a request's id, empty if that is x-log-id."""
 
     name: str
+    id_header: bytes
 
     def read(self, body: bytes, account_id: str) -> Asked:
         """Read a request. Raises ApiError, whose fields have the dialect's own names."""

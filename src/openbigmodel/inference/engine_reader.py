@@ -55,7 +55,7 @@ class EngineReader:
     """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped.
 
     `deltas` are the events that brought something, a token or more each; `error_event` is what the engine said instead of
-    an answer, or in the middle of one.
+    an answer, or in the middle of one; `stop_sequence` the one that it met, where it tells.
     """
 
     __slots__ = (
@@ -79,6 +79,7 @@ class EngineReader:
         "done",
         "error_event",
         "finish_reason",
+        "stop_sequence",
     )
 
     def __init__(self, writer: AnswerWriter) -> None:
@@ -101,6 +102,7 @@ class EngineReader:
         self._calls = 0
         self._call_id, self._call_shift = "", 0
         self.finish_reason: str | None = None
+        self.stop_sequence: str | None = None
         self.error_event = b""
         self.done = False
 
@@ -264,6 +266,9 @@ class EngineReader:
             self._delta(delta)
         if choice.finish_reason:
             self.finish_reason = _FINISH_REASONS.get(choice.finish_reason, "stop")
+            met = choice.matched_stop if choice.stop_reason is None else choice.stop_reason
+            if type(met) is str:
+                self.stop_sequence = met
         elif delta is not None and reply.usage is None and reply.timings is None:
             self._learn(delta, data)
         return delta

@@ -10,6 +10,7 @@ class GlmDialect:
     """`POST …/chat/completions`."""
 
     name = "glm"
+    id_header = b""
 
     def read(self, body: bytes, account_id: str) -> Asked:
         """See Dialect. Raises ApiError 1210, 1213 or 1214."""

@@ -30,23 +30,23 @@ class Outlet:
         """Some more of a stream."""
         if not self.open:
             self.open = True
-            self._sink.start(self._headers(EVENT_STREAM))
+            self._sink.start(self._answer_headers(EVENT_STREAM))
         self._sink.write(events)
 
     def end(self, events: bytes) -> None:
         """The last of a stream."""
         if not self.open:
             self.open = True
-            self._sink.start(self._headers(EVENT_STREAM))
+            self._sink.start(self._answer_headers(EVENT_STREAM))
         self._sink.end(events)
 
     def body(self, body: bytes) -> None:
         """An answer in one piece."""
-        self._sink.respond(200, self._headers(JSON), body)
+        self._sink.respond(200, self._answer_headers(JSON), body)
 
     def replay(self, body: bytes) -> None:
         """The same as an earlier time."""
-        self._sink.respond(200, self._headers(JSON) + REPLAY, body)
+        self._sink.respond(200, self._answer_headers(JSON) + REPLAY, body)
 
     def error(self, error: ApiError) -> int:
         """An error instead of an answer. Returns its HTTP status."""
@@ -62,6 +62,10 @@ class Outlet:
     def abort(self) -> None:
         """Drop the connection: the stream must not look complete."""
         self._sink.abort()
+
+    def _answer_headers(self, content_type: bytes) -> bytes:
+        name, headers = self._caller.dialect.id_header, self._headers(content_type)
+        return b"%b%b: %b\r\n" % (headers, name, self._id.encode()) if name else headers
 
     def _headers(self, content_type: bytes) -> bytes:
         engine = engine_line(self.engine) if self.engine else b""

@@ -53,11 +53,17 @@ class Delta(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct, gc=False):
-    """`delta` in a stream, `message` in a complete reply."""
+    """`delta` in a stream, `message` in a complete reply.
+
+    What made the engine stop is vLLM's `stop_reason` and SGLang's `matched_stop`: a stop sequence, a token's number or
+    nothing.
+    """
 
     delta: Delta | None = None
     message: Delta | None = None
     finish_reason: str | None = None
+    stop_reason: Any = None
+    matched_stop: Any = None
 
 
 class PromptDetails(msgspec.Struct, gc=False):

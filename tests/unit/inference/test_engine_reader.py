@@ -103,6 +103,25 @@ def test_an_aborted_answer_is_a_death() -> None:
     assert not reader.ended_well()
 
 
+@pytest.mark.parametrize(
+    ("said", "met"),
+    [
+        ({"stop_reason": "END"}, "END"),  # vLLM
+        ({"matched_stop": "END"}, "END"),  # SGLang
+        ({"stop_reason": 151336}, None),
+        ({"matched_stop": 151336}, None),
+        ({"stop_reason": None}, None),
+        ({"matched_stop": ["END"]}, None),
+        ({}, None),
+    ],
+)
+def test_the_stop_sequence_that_was_met(said: dict[str, Any], met: str | None) -> None:
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "stop", **said}
+    reader, _ = read(b"data: %b\n\n" % json.dumps({"choices": [choice]}).encode())
+
+    assert (reader.finish_reason, reader.stop_sequence) == ("stop", met)
+
+
 def test_stop_after_calls_means_tool_calls() -> None:
     reader, _ = read(
         chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]}, "stop")

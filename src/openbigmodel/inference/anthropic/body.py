@@ -33,9 +33,9 @@ class Message(msgspec.Struct, gc=False):
 
 
 class BodyWriter:
-    """Collects the answer. `stop_sequence`: which one the engine has met, if it says so."""
+    """Collects the answer."""
 
-    __slots__ = ("_blocks", "_calls", "_facts", "_wishes", "content_filter", "stop_sequence")
+    __slots__ = ("_blocks", "_calls", "_facts", "_wishes", "content_filter")
 
     def __init__(self, facts: ReplyFacts, wishes: ReplyWishes) -> None:
         self._facts = facts
@@ -43,7 +43,6 @@ class BodyWriter:
         self._blocks: list[AnswerBlock] = []
         self._calls: dict[int, AnswerBlock] = {}
         self.content_filter: tuple[Finding, ...] = ()
-        self.stop_sequence: str | None = None
 
     def reasoning(self, text: str) -> None:
         """See ReplyWriter."""
@@ -94,7 +93,7 @@ class BodyWriter:
             if (block := self._block(each, cut=finish_reason in {"length", "sensitive"})) is not None
         ]
         called = any(block["type"] == "tool_use" for block in content)
-        reason, sequence = stop_reason(finish_reason, self._wishes, self.stop_sequence, called=called)
+        reason, sequence = stop_reason(finish_reason, self._wishes, facts.stop_sequence(), called=called)
         return _ENCODE(
             Message(
                 "msg_" + facts.id,

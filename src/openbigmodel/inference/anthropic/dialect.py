@@ -13,6 +13,7 @@ class AnthropicDialect:
     """Messages. `model_of` finds what is known of a model; `thinking_optional`: each can be told not to think."""
 
     name = "anthropic"
+    id_header = b"request-id"
 
     def __init__(self, model_of: ModelFinder, *, thinking_optional: bool = False) -> None:
         self._model_of = model_of

@@ -51,7 +51,7 @@ class MessageStart(msgspec.Struct, gc=False):
 
 
 class StreamWriter:
-    """Writes the events. `stop_sequence`: which one the engine has met, if it says so."""
+    """Writes the events."""
 
     __slots__ = (
         "_begun",
@@ -65,7 +65,6 @@ class StreamWriter:
         "_waiting",
         "_wishes",
         "content_filter",
-        "stop_sequence",
     )
 
     def __init__(self, facts: ReplyFacts, wishes: ReplyWishes) -> None:
@@ -81,7 +80,6 @@ class StreamWriter:
         self._waiting: list[AnswerBlock] = []
         self._calls: dict[int, AnswerBlock] = {}
         self.content_filter: tuple[Finding, ...] = ()
-        self.stop_sequence: str | None = None
 
     def reasoning(self, text: str) -> None:
         """See ReplyWriter."""
@@ -261,7 +259,7 @@ class StreamWriter:
             self._open = None
         self._close()
         reason, sequence = stop_reason(
-            finish_reason, self._wishes, self.stop_sequence, called=bool(self._calls)
+            finish_reason, self._wishes, self._facts.stop_sequence(), called=bool(self._calls)
         )
         delta = {"stop_reason": reason, "stop_sequence": sequence}
         self._out.append(

@@ -14,6 +14,7 @@ class ResponsesDialect:
     """`POST …/responses`. What is to be kept is handed to `store` as the answer ends."""
 
     name = "responses"
+    id_header = b"x-request-id"
 
     def __init__(self, store: ResponseStore) -> None:
         self._store = store

@@ -84,13 +84,15 @@ def tool_result(call_id: str, content: Any = "ok", **fields: Any) -> dict[str, A
     return {"type": "tool_result", "tool_use_id": call_id, "content": content, **fields}
 
 
-def writer(counts: Callable[[], Usage] = lambda: NO_USAGE, **fields: Any) -> ReplyWriter:
-    """Who writes the reply to a request with these fields; its calls count up from 7."""
+def writer(
+    counts: Callable[[], Usage] = lambda: NO_USAGE, met: str | None = None, **fields: Any
+) -> ReplyWriter:
+    """Who writes the reply to a request with these fields; its calls count up from 7. `met`: where the engine stopped."""
     request = asked(**fields)
     model = model_of(request.request.model)
     assert model is not None
     facts = ReplyFacts(
-        ID, ID, 1767424398, request.request.model, model, request.request, GENERATION, 7, counts
+        ID, ID, 1767424398, request.request.model, model, request.request, GENERATION, 7, counts, lambda: met
     )
     return dialect().writer(facts, request)
 

@@ -95,9 +95,8 @@ def test_long_names_come_back_whole() -> None:
 
 
 def test_the_stop_sequence_is_named_where_the_engine_tells() -> None:
-    reply: Any = writer(stop_sequences=["END"])
+    reply = writer(stop_sequences=["END"], met="END")
     reply.content("a")
-    reply.stop_sequence = "END"
     found = finished(reply)
     assert (found["stop_reason"], found["stop_sequence"]) == ("stop_sequence", "END")
 

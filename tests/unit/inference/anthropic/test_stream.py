@@ -245,9 +245,8 @@ def test_content_that_must_not_be_shown_is_refused_and_what_waits_with_it() -> N
 
 
 def test_the_stop_sequence_is_named_where_the_engine_tells() -> None:
-    writer: Any = stream(stop_sequences=["END"])
+    writer = stream(stop_sequences=["END"], met="END")
     writer.content("a")
-    writer.stop_sequence = "END"
     assert events(finished(writer))[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
 
 
