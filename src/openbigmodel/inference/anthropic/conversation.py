@@ -28,7 +28,7 @@ from openbigmodel.inference.anthropic.tools import ToolNames
 _BILLING_LINE = re.compile(r"x-anthropic-billing-header:[^\n]*\n*")
 _BETWEEN_BLOCKS = "\n\n"
 _SAYS_ERROR = ("error", "<tool_use_error", "<error")
-# A text that an image or a page becomes is not known here; this is what the vision models take for one.
+# How many tokens an image or a page becomes is not known before an engine has seen it; vision models take about this.
 MEDIA_TOKENS = 1500
 _ENCODE = msgspec.json.Encoder().encode
 

@@ -5,17 +5,14 @@ the schema that Anthropic's models know by heart, web search becomes GLM's, and 
 could run them, and a model that is offered one would wait for it.
 """
 
-import hashlib
 import re
 from typing import Any
 
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.anthropic.messages import Tool, ToolChoice, illegal
+from openbigmodel.inference.function_names import MAX_NAME_CHARACTERS, short_name
 
-# GLM's limit; names of Model Context Protocol tools, made of a plugin's, a server's and their own, are often longer.
-MAX_NAME_CHARACTERS = 64
 _MAX_LONG_NAME_CHARACTERS = 256
-_DIGEST_CHARACTERS = 8
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -31,8 +28,7 @@ class ToolNames:
         """The name for GLM, always the same for the same name."""
         if len(name) <= MAX_NAME_CHARACTERS or len(name) > _MAX_LONG_NAME_CHARACTERS:
             return name
-        digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_CHARACTERS]
-        short = f"{name[: MAX_NAME_CHARACTERS - _DIGEST_CHARACTERS - 1]}_{digest}"
+        short = short_name(name)
         self._long[short] = name
         return short
 

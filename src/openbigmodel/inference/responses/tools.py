@@ -7,7 +7,6 @@ web_search   GLM's
 others       are left out: no engine of ours runs them
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -15,11 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.function_names import short_name
 from openbigmodel.inference.responses.fields import illegal, object_at
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NAME_CHARACTERS_MAX = 64
-_DIGEST_CHARACTERS = 8
 _WEB_SEARCHES = ("web_search", "web_search_preview", "web_search_2025_08_26", "web_search_preview_2025_03_11")
 _CONTENT_SIZES = {"low": "medium", "medium": "medium", "high": "high"}
 # The text that a custom tool takes is this argument of the function that stands for it.
@@ -135,13 +133,7 @@ def _name(tool: Tool, field: str) -> str:
 
 def function_name(namespace: str | None, name: str) -> str:
     """What the model calls a tool; the same for the same tool in every request of a conversation."""
-    if not namespace:
-        return name
-    whole = f"{namespace}__{name}"
-    if len(whole) <= _NAME_CHARACTERS_MAX:
-        return whole
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    return f"{whole[: _NAME_CHARACTERS_MAX - _DIGEST_CHARACTERS - 1]}_{digest}"
+    return short_name(f"{namespace}__{name}") if namespace else name
 
 
 def _function(tool: Tool, key: str, field: str) -> dict[str, Any]:

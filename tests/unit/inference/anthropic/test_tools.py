@@ -6,12 +6,8 @@ import pytest
 
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.anthropic.messages import Tool, ToolChoice
-from openbigmodel.inference.anthropic.tools import (
-    MAX_NAME_CHARACTERS,
-    ToolNames,
-    glm_tool_choice,
-    glm_tools,
-)
+from openbigmodel.inference.anthropic.tools import ToolNames, glm_tool_choice, glm_tools
+from openbigmodel.inference.function_names import MAX_NAME_CHARACTERS
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 
