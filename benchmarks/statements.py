@@ -3,8 +3,11 @@
     python benchmarks/statements.py                          # about five minutes and 6 GB in the temporary folder
     python benchmarks/statements.py --lines 500000 --keep build/month
     python benchmarks/statements.py --reuse build/month      # measure again
+    python benchmarks/statements.py --edges                  # half a minute and 0.5 GB, the same to a statement
 
-Four fifths of the lines belong to one account. The sums are made by the server's own step.
+Four fifths of the lines belong to one account. The sums are made by the server's own step. With --edges only the first
+and the last day have lines, as many as in a whole month; of the days between there are the sums, which are all that a
+statement of them reads. So whatever is measured lies in these two days or between them.
 """
 
 import argparse
@@ -88,11 +91,24 @@ INSERT INTO ledger (at_ms, kind, debit, credit, amount, balance, log_id, memo, h
 SELECT ?1 + id, 'refund', 2, id, 1000000, 1000000, 'refund-' || id, 'a test', zeroblob(32)
 FROM books WHERE name = 'cash'
 """
+# The sums of the first day, for another one.
+_SAME_DAY = """
+INSERT INTO usage_sums
+SELECT
+    account_id, span, from_ms + ?1, model, api_key_id, requests, failed, free, prompt_tokens, cached_tokens,
+    completion_tokens, reasoning_tokens, charge, saved, pack_tokens, pack_calls, plan_credits
+FROM usage_sums WHERE from_ms >= ?2 AND from_ms < ?3
+"""
 _PART_LINES = 200_000
 
 
-def build_month(path: Path, lines: int, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Makes the database of a server whose month had so many requests, with the sums of all but the last UNSUMMED."""
+def build_month(
+    path: Path, lines: int, tell: Callable[[str], None] = lambda _: None, *, edges: bool = False
+) -> None:
+    """Makes the database of a server whose month had so many requests, with the sums of all but the last UNSUMMED.
+
+    `edges`: only its first and its last day have lines.
+    """
     connection = apsw.Connection(str(path))
     migrate(connection)
     connection.pragma("journal_mode", "OFF")
@@ -107,20 +123,32 @@ def build_month(path: Path, lines: int, tell: Callable[[str], None] = lambda _: 
     _people_and_prices(connection)
     period = MONTH.period
     length_ms = period.to_ms - period.from_ms
-    for first in range(1, lines + 1, _PART_LINES):
-        last = min(first + _PART_LINES - 1, lines)
-        with connection:
-            times = (period.from_ms, length_ms, lines + 1)
-            connection.execute(_USAGE, (first, last, *times, ACCOUNTS, MODELS, KEYS))
-            connection.execute(_LEDGER, (first, last, ACCOUNTS))
-        if first % 2_000_000 == 1:
-            tell(f"{last:,} lines")
+    of_a_day = lines * DAY_MS // length_ms
+    parts = [(1, of_a_day), (lines - of_a_day + 1, lines)] if edges else [(1, lines)]
+    for begin, end in parts:
+        for first in range(begin, end + 1, _PART_LINES):
+            last = min(first + _PART_LINES - 1, end)
+            with connection:
+                times = (period.from_ms, length_ms, lines + 1)
+                connection.execute(_USAGE, (first, last, *times, ACCOUNTS, MODELS, KEYS))
+                connection.execute(_LEDGER, (first, last, ACCOUNTS))
+            if first % 2_000_000 == 1:
+                tell(f"{last:,} lines")
     connection.execute(_REST, (period.from_ms,))
     tell("indexes")
     for _, sql in indexes:
         connection.execute(str(sql))
     tell("sums")
-    sum_up(connection, lines - UNSUMMED)
+    if edges:
+        sum_up(connection, of_a_day)
+        with connection:
+            # Row numbers that nothing has are passed over.
+            connection.execute("UPDATE usage_summed SET usage_id = ?", (lines - of_a_day,))
+            for day in range(1, length_ms // DAY_MS - 1):
+                connection.execute(_SAME_DAY, (day * DAY_MS, period.from_ms, period.from_ms + DAY_MS))
+        sum_up(connection, of_a_day - UNSUMMED)
+    else:
+        sum_up(connection, lines - UNSUMMED)
     connection.pragma("journal_mode", "WAL")
     connection.close()
 
@@ -156,7 +184,7 @@ def _people_and_prices(connection: apsw.Connection) -> None:
 
 
 def measures(
-    statements: Statements, chance: random.Random, account: str, lines: int
+    statements: Statements, chance: random.Random, account: str, lines: int, *, edges: bool = False
 ) -> dict[str, Callable[[], object]]:
     """What is measured, by name; each call asks something else."""
     period = MONTH.period
@@ -164,9 +192,14 @@ def measures(
     first_day = By(span_ms=DAY_MS)
 
     def since() -> Period:
+        if edges:
+            return Period(chance.randrange(period.from_ms, period.from_ms + DAY_MS))
         return Period(chance.randrange(period.from_ms, period.to_ms))
 
     def between() -> Period:
+        if edges:
+            from_ms = chance.randrange(period.from_ms, period.from_ms + DAY_MS)
+            return Period(from_ms, chance.randrange(period.to_ms - DAY_MS, period.to_ms))
         from_ms = chance.randrange(period.from_ms, period.to_ms - DAY_MS)
         return Period(from_ms, from_ms + chance.randrange(HOUR_MS, 20 * DAY_MS))
 
@@ -174,7 +207,7 @@ def measures(
         return Filter(model=f"glm-{chance.randrange(MODELS)}")
 
     def reference() -> str:
-        number = chance.randrange(1, lines)
+        number = lines - chance.randrange(lines // 40)
         row = statements.connection.execute("SELECT log_id, request_id FROM usage WHERE id = ?", (number,))
         return str(row.fetchall()[0][chance.randrange(2)])
 
@@ -206,13 +239,18 @@ def p95(times_ms: list[float]) -> float:
 
 
 def measure(
-    data: Path, lines: int, repetitions: int, clock: Callable[[], float] = time.perf_counter
+    data: Path,
+    lines: int,
+    repetitions: int,
+    clock: Callable[[], float] = time.perf_counter,
+    *,
+    edges: bool = False,
 ) -> dict[str, list[float]]:
     """Milliseconds of each call, for the big account, by what was asked."""
     chance = random.Random(1)
     times: dict[str, list[float]] = {}
     with Statements.open(data) as statements:
-        for name, ask in measures(statements, chance, BIG_ACCOUNT, lines).items():
+        for name, ask in measures(statements, chance, BIG_ACCOUNT, lines, edges=edges).items():
             for _ in range(repetitions):
                 began = clock()
                 ask()
@@ -225,6 +263,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--edges", action="store_true", help="lines of the first and the last day only")
     parser.add_argument("--lines", type=int, default=LINES)
     parser.add_argument("--repetitions", type=int, default=60)
     parser.add_argument("--keep", type=Path, metavar="DIR")
@@ -238,11 +277,11 @@ def main() -> int:
         if options.reuse is None:
             data.mkdir(parents=True, exist_ok=True)
             began = time.perf_counter()
-            build_month(data / "bigmodel.db", options.lines, print)
+            build_month(data / "bigmodel.db", options.lines, print, edges=options.edges)
             size = (data / "bigmodel.db").stat().st_size / 2**30
             print(f"{options.lines:,} lines, {size:.1f} GiB, in {time.perf_counter() - began:.0f} s")
         clock = time.thread_time if options.cpu else time.perf_counter
-        times = measure(data, options.lines, options.repetitions, clock)
+        times = measure(data, options.lines, options.repetitions, clock, edges=options.edges)
     print(f"{'':24}{'first':>9}{'median':>9}{'p95':>9}  ms")
     for name, each in times.items():
         print(f"{name:24}{each[0]:9.1f}{statistics.median(each):9.1f}{p95(each):9.1f}")

@@ -34,6 +34,11 @@ PRICES = {price.model: price for price in (PLAIN, BANDED, PER_CALL, NOTHING)}
 _INSERT_PRICE = (
     "INSERT OR IGNORE INTO prices (version, model, source, body, created_ms) VALUES (?1, ?2, 'config', ?3, 1)"
 )
+_INSERT_PLANNER = "INSERT OR IGNORE INTO accounts (id, name, created_ms) VALUES ('planner', 'planner', 1)"
+_INSERT_PLAN = (
+    "INSERT INTO plans (account_id, level, from_ms, to_ms, created_ms) SELECT 'planner', 'lite', ?1, ?2, 1 "
+    "WHERE NOT EXISTS (SELECT 1 FROM plans)"
+)
 
 _Result = TypeVar("_Result")
 
@@ -168,13 +173,15 @@ async def until_known(desk: Desk) -> None:
             await desk.database.write(lambda _connection: None)
         if not desk.cashier.unknown:
             return
-        await desk.cashier.expire()
+        await desk.cashier.tend()
 
 
 def add_prices(connection: apsw.Connection) -> None:
-    """Stores the prices, as the price book would."""
+    """Stores the prices, as the price book would, and that the planner has a plan."""
     for price in PRICES.values():
         connection.execute(_INSERT_PRICE, (price.version, price.model, msgspec.json.encode(price).decode()))
+    connection.execute(_INSERT_PLANNER)
+    connection.execute(_INSERT_PLAN, (START_MS, START_MS + 365 * DAY_MS))
 
 
 def run(

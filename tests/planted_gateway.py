@@ -73,6 +73,7 @@ class Mistake:
     death: str = "network_error"
     cancels: bool = True
     buffers: bool = False
+    passes_first: int = 0
     breaker_at: int = 0
     retries: int = 0
     lets_in: Callable[[str], bool] = lambda _: False
@@ -302,14 +303,15 @@ class Gateway:
 
     async def _chunks(self, upstream: httpx.Response) -> AsyncIterator[Members]:
         """The chunks, until the end however it comes."""
-        parser, kept = EventParser(), []
+        parser, kept, passed = EventParser(), [], 0
         with contextlib.suppress(httpx.TransportError):
             async for data in upstream.aiter_raw():
                 for event in parser.feed(data):
                     chunk = {} if event == DONE[6:-2] else json.loads(event)
                     if "choices" in chunk:
                         kept.append(chunk)
-                while kept and not self._mistake.buffers:
+                while kept and (not self._mistake.buffers or passed < self._mistake.passes_first):
+                    passed += 1
                     yield kept.pop(0)
         for chunk in kept:
             yield chunk

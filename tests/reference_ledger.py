@@ -95,7 +95,11 @@ class ReferenceLedger:
             [max(band.input, band.cached or 0)] * prompt + [band.output] * completion for band in reached
         ] or [[0] * (prompt + completion)]
         if max(cost(price, whole) for whole in wholes) == 0:
-            return ReferenceHold(account_id, price, 0, [])
+            # Within these bounds nothing costs anything; beyond them it may.
+            hold = ReferenceHold(account_id, price, 0, [])
+            if any(band.input or band.output or band.cached for band in price.bands) or price.per_call:
+                self.open.append(hold)
+            return hold
         if any(pack.account_id == account_id and not pack.ended for pack in self.packs):
             self.see_ends(now_ms)
         shares, covered = [], 0

@@ -34,6 +34,7 @@ PAIRS = (
     "docs/coding-plan",
     "docs/media",
     "docs/engines",
+    "docs/engine-notes",
     "docs/routing",
     "docs/anthropic",
     "docs/responses",
@@ -232,6 +233,14 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 def test_both_languages_have_the_same_parts(name: str) -> None:
     english, chinese = read(ROOT / f"{name}.md"), read(ROOT / f"{name}.zh-CN.md")
     assert shape(english) == shape(chinese)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_each_language_leads_to_the_other(name: str) -> None:
+    file = Path(name).name
+    english, chinese = read(ROOT / f"{name}.md"), read(ROOT / f"{name}.zh-CN.md")
+    assert english.text.split("\n")[2] == f"**English** · [简体中文]({file}.zh-CN.md)"
+    assert chinese.text.split("\n")[2] == f"[English]({file}.md) · **简体中文**"
 
 
 def shape(page: Page) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from openbigmodel.conformance.checks import BACKEND_GROUPS, GROUPS
-from openbigmodel.conformance.fidelity import ROWS, verdict_of
+from openbigmodel.conformance.fidelity import ROWS, WITHOUT_MEANING, verdict_of
 from openbigmodel.conformance.suite import CHECKS, Report
 from tests.integration.conformance_runs import RUNS
 
@@ -70,7 +70,11 @@ def _fidelity(reports: Mapping[str, Report], language: int) -> str:
         [words[language], *(verdict_of(report, row) for report in shown.values())]
         for row, words in ROWS.items()
     ]
-    return _table([("field or behaviour", "字段或行为")[language], *shown], rows)
+    reasons = [
+        f"– {ROWS[row][language]}{(': ', '：')[language]}{why[language]}{('.', '。')[language]}\n"
+        for (row, _), why in WITHOUT_MEANING.items()
+    ]
+    return _table([("field or behaviour", "字段或行为")[language], *shown], rows) + "\n" + "\n".join(reasons)
 
 
 def _checks(language: int) -> str:

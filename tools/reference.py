@@ -87,7 +87,10 @@ _ROUTES = {
         "API key or JWT",
         "The account's requests and tokens from `startTime` to `endTime`, by the hour or the day and by model.",
     ),
-    "/api/monitor/usage/tool-usage": ("API key or JWT", "The same of the Coding Plan's tools: none yet."),
+    "/api/monitor/usage/tool-usage": (
+        "API key or JWT",
+        "The same of tools that the platform runs: always empty, as it runs none.",
+    ),
     "/health": ("none", "200 while requests are taken, else 503; names each engine and its state."),
     "/metrics": (
         "none from this machine, else the operator's key",
@@ -104,7 +107,8 @@ _FIELDS = {
     "model": "A model id, in any letter case. Unknown: 1211.",
     "messages": f"At least one message, one of them from `user` or `tool`; at most {chat_request.MAX_MESSAGES:,}. "
     "Roles: `system`, `user`, `assistant`, `tool`, and `developer`, which counts as `system`. "
-    "Content is text or a list of text parts.",
+    "Content is text or a list of parts: `text`, and `image_url`, `video_url`, `file`, `file_url` or `input_audio` for "
+    "models and engines that take them; see [media](../media.md).",
     "stream": "Server-sent events instead of one body. Default false.",
     "thinking": '`{"type": "enabled"}` or `"disabled"`, and `clear_thinking`: whether reasoning of earlier turns is '
     "left out of the prompt.",
@@ -115,20 +119,23 @@ _FIELDS = {
     "max_tokens": "1 to the model's cap; reasoning counts. Above the cap: 1210.",
     "max_completion_tokens": "Another name of `max_tokens`, which wins if both are given.",
     "stop": f"A stop word, or up to {chat_request.MAX_STOPS} of them.",
-    "tools": f"Up to {chat_request.MAX_TOOLS} tools. Those of type `function` reach the model; others are accepted and "
-    "left out, as the platform runs none of its own yet.",
+    "tools": f"Up to {chat_request.MAX_TOOLS} tools. Those of type `function` reach the model. Others, such as "
+    "`web_search`, `retrieval` and `mcp`, are run by bigmodel.cn: an engine of kind `glm` is sent them; for engines of the "
+    "other kinds they are left out without an error, and the model answers without them.",
     "tool_choice": "`auto`; `none` leaves the tools out; `required`, or a function by name, asks for a call.",
     "tool_stream": "true: arguments of tool calls come in pieces. Otherwise each call is one chunk.",
     "response_format": '`{"type": "text"}`, `json_object`, or `json_schema` with a schema.',
     "request_id": f"The caller's own id, up to {chat_request.MAX_REQUEST_ID_CHARACTERS} characters; it comes back in the "
-    "reply. Not checked for repetition yet.",
+    "reply. Sent again: 1231 while the first request runs; then, for the same body and not a stream, the stored answer for "
+    "24 hours, and 1231 otherwise; see [money](../money.md#the-bill-of-each-case).",
     "user_id": f"The caller's end user, up to {chat_request.MAX_USER_ID_CHARACTERS} characters. Not stored.",
     "sensitive_word_check": '`{"type": "ALL", "status": "DISABLE"}` switches moderation off for accounts that may; see '
     "[moderation](../moderation.md).",
     "seed": "A whole number of 64 bits, handed to the engine.",
     **dict.fromkeys(
         ("top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-        "Not of bigmodel.cn: handed to engines that know it, otherwise without effect. See [engines](engines.md).",
+        "Not of bigmodel.cn. Handed unchecked to engines that know it, otherwise without effect; see "
+        "[engines](engines.md).",
     ),
 }
 _METRICS = {
@@ -136,8 +143,11 @@ _METRICS = {
     "engine": "the engine's name in the settings, `glm-demo` in try-out mode",
     "status": "HTTP status",
     "code": "[error code](errors.md), empty when all went well",
-    "kind": "`prompt`, `cached` (part of prompt), `completion`, `reasoning` (part of completion)",
+    "kind": "of tokens `prompt`, `cached` (part of prompt), `completion`, `reasoning` (part of completion); of the ledger's "
+    "doubts `problem` (books that differ), `unknown` (commits whose end is not known) or `chain` (postings)",
     "where": "`body` or `url` of a request",
+    "stage": "`input`, what a caller sends, or `output`, what a model says",
+    "outcome": "`blocked`, `noted` (reported in `content_filter`) or `failed` (the checker gave no answer)",
     "state": "`downloading`, `starting`, `ready`, `restarting`, `broken` or `stopped`; of an engine elsewhere `starting`, "
     "`ready`, `unreachable` or `refused`",
 }
@@ -160,9 +170,11 @@ def pages() -> dict[str, str]:
 
 
 async def _platform() -> app.Platform:
-    """A platform in try-out mode, built but not started, with one request counted."""
+    """A platform in try-out mode with moderation, built but not started, with one request counted."""
     with tempfile.TemporaryDirectory() as folder, DataFolder.open(Path(folder)) as data:
-        settings = load_settings(flags={"data": folder}, environ={})
+        config = Path(folder) / "reference.toml"
+        config.write_text('[moderation]\nchecker_url = "http://127.0.0.1/"\n', encoding="utf-8")
+        settings = load_settings(config, flags={"data": folder}, environ={})
         platform = await app.build(settings, data, ServeTerminal(settings))
         record = RequestRecord(
             time="", id="", path="", status=200, model="m", engine="e", prompt_tokens=1, first_token_ms=1
@@ -207,12 +219,14 @@ SDKs obey. Where it says yes, `retry-after` gives whole seconds, too. Where it s
 
 **Now.** ✓ marks the codes that this release gives. The others are in the table because their features are on the way.
 
-**Status.** HTTP's own word wins where there is a better one; the code is then `1210`: 405 (method), 408 (a request that
-does not arrive), 413 (body too large), 417 (an `Expect` that is not understood), 431 (too large a head). `1211` is 404
-when one model is looked up, and 400 in a chat request. `1305` is 503 when a server has all the connections it takes.
+**Status.** HTTP's own word wins where there is a better one; the code is then `1210`: 405 (CONNECT, TRACE and methods
+that HTTP does not have), 408 (a request that does not arrive), 413 (body too large), 417 (an `Expect` that is not
+understood), 431 (too large a head). `1211` is 404 when one model is looked up, and 400 in a chat request. `1305` is 503
+when a server has all the connections it takes.
 
-**Unknown paths** get the shape of bigmodel.cn's gateway instead:
-`{{"status": 404, "error": "Not Found", "path": "/v4/nope"}}`.
+**Unknown paths**, and methods that a path does not have, get the shape of bigmodel.cn's gateway instead, without a code:
+`{{"status": 404, "error": "Not Found", "path": "/v4/nope"}}`, or `{{"status": 405, "error": "Method Not Allowed", …}}` with
+the methods that it has in the header `Allow`.
 
 **In a stream**, nothing but the stream can tell of a failure once it has begun: the last chunk then has
 `"finish_reason": "network_error"`, and `[DONE]` follows. If the usage cannot be stored, the connection breaks off.
@@ -268,8 +282,8 @@ with status 401, and before the body is looked at.
 
 ## The chat request
 
-Unknown fields are ignored and `null` counts as absent. Wrong types and values are 1214, missing fields 1213, both with
-the field's name and index.
+Unknown fields are ignored here (an engine of kind `glm` is sent them), and `null` counts as absent. Wrong types and
+values are 1214, missing fields 1213, both with the field's name and index.
 
 {_table(["field", "type", "meaning"], fields)}
 ## The chat reply
@@ -282,6 +296,7 @@ an event; each delta repeats the role and holds either content, reasoning or too
 | --- | --- |
 | `x-log-id` | The platform's id of this request: what to look for in its log. |
 | `x-bigmodel-engine` | The engine that answered, by its name in the settings; `glm-demo` in try-out mode. |
+| `x-idempotent-replay` | `true`: this is the stored answer to an earlier request with the same `request_id`. |
 | `x-should-retry`, `retry-after` | On errors; see [error codes](errors.md). |
 
 ## Limits
@@ -311,6 +326,9 @@ def _with_text(fields: Iterable[Any]) -> Iterator[tuple[Any, str]]:
 def _type(annotation: Any) -> str:
     """A JSON type in plain words."""
     names = {bool: "boolean", int: "number", float: "number", str: "text", list: "list", msgspec.Raw: "list"}
+    if annotation is Any:
+        # Only sampling fields are so: what is in them is the engine's to judge.
+        return "number"
     found = []
     for part in get_args(annotation) or (annotation,):
         if part is type(None):
@@ -331,11 +349,24 @@ def _limits() -> str:
         ["what", "limit", "beyond it"],
         [
             ["request head", f"{HEAD_BYTES_MAX // 1024} KiB, {HEAD_FIELDS_MAX} fields", "431"],
-            ["chat request's body", f"{BODY_LIMIT // mib} MiB", "413"],
+            [
+                "chat request's body, in any dialect",
+                f"{BODY_LIMIT // mib} MiB, so {BODY_LIMIT * 3 // 4 / mib:g} MiB of [media](../media.md) as base64",
+                "413",
+            ],
             ["any other body", f"{limits.asgi_body_bytes_max // mib} MiB", "413"],
             ["nesting of tool and schema objects", f"{chat_request.MAX_JSON_DEPTH} levels", "400, code 1214"],
             ["a head's arrival", f"{limits.head_s:g} s", "408"],
-            ["a body's standstill", f"{limits.body_s:g} s", "408"],
+            [
+                "a body's pace",
+                f"{limits.body_bytes_per_s // 1024} KiB a second, on average of {limits.body_s:g} s",
+                "408",
+            ],
+            [
+                "unfinished bodies of one account",
+                "half of what the others leave free of `unfinished_mb`, a third of it if there are none",
+                "503, code 1305",
+            ],
             ["a client that does not read its answer", f"{limits.stall_s:g} s", "the connection is dropped"],
             ["a connection without a request", f"{limits.idle_s:g} s", "it is closed"],
             ["connections", f"{limits.connections_max:,}", "503, code 1305"],
@@ -374,7 +405,8 @@ has forwarded counts as coming from elsewhere.
 
 {_table(["name", "type", "labels", "meaning"], rows)}
 {_table(["label", "values"], [[f"`{name}`", _METRICS[name]] for name in sorted(labels)])}
-A request counts once it has ended, however it ended. Histograms have buckets from 10 ms to 300 s.
+A request counts once it has ended, however it ended. `bigmodel_moderation_total` is there while
+[moderation](../moderation.md) is on. Histograms have buckets from 10 ms to 300 s.
 
 ## The request log
 

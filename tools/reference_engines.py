@@ -73,8 +73,8 @@ How to connect each of them: [engines](../engines.md).
 ## What becomes of each field
 
 The right columns name the fields of the engine's own request that a field makes or changes; "nothing" is not sent, and
-never an error. `model` becomes the engine's name for it, and `messages` pass. An engine of kind `glm` gets what the
-caller sent.
+never an error. `model` becomes the engine's name for it, and `messages` pass with what GLM's have: role, content, `name`,
+earlier reasoning, calls and their results. An engine of kind `glm` gets what the caller sent.
 
 {table(["field", "an engine gets", "but"], [_row(field) for field in _SAMPLES])}
 ## What is true of each kind

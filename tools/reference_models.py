@@ -66,8 +66,9 @@ Not listed and not free above: the price is not known here, and the model free u
 
 ## Requests in flight
 
-Of one account at bigmodel.cn and z.ai, as their consoles showed them in 2026 for the lowest tier, V0. They hold here only
-with `server.catalog_limits = true`, and not for models that have `limits` in the settings file.
+Of one account at bigmodel.cn and z.ai, as their consoles showed them in 2026 for the lowest tier, V0. What the others have
+is not known, so these hold for all tiers; but here only with `server.catalog_limits = true`, and not for models that have
+`limits` in the settings file.
 
 {table(["in flight", "ids"], _limit_rows(models))}
 ## Known, but not served yet
@@ -98,7 +99,7 @@ def _limit_rows(models: Iterable[Model]) -> Iterator[list[str]]:
     by_limit: dict[int, list[str]] = {}
     for model in models:
         if model.limits:
-            assert set(model.limits) == {"V0"}, model.id
+            assert len(set(model.limits.values())) == 1, model.id
             by_limit.setdefault(model.limits["V0"].in_flight, []).append(f"`{model.id}`")
     for in_flight in sorted(by_limit):
         yield [str(in_flight), ", ".join(by_limit[in_flight])]

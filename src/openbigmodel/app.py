@@ -63,6 +63,7 @@ from openbigmodel.media.fetcher import Fetcher
 from openbigmodel.media.preparation import Media
 from openbigmodel.moderation.moderator import build_moderator
 from openbigmodel.moderation.words import WordListError
+from openbigmodel.room import Room
 from openbigmodel.settings import ServerSettings, Settings
 from openbigmodel.telemetry import BackgroundStream, Metrics, RequestLog
 
@@ -84,11 +85,15 @@ _START_ERRORS = (
     WordListError,
 )
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
+# The fewest that Python lets one choose: at its 4,300, 10 MB of integers take a fifth of a second to read.
+_INTEGER_DIGITS_MAX = 640
 # The last is a closed terminal.
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # For an admin command that has the folder to end; it takes a fraction of that.
 _COMMAND_S = 1.0
 _COMMAND_PAUSE_S = 0.02
+# Of the loop: one for the task that starts all engines, one for the task of each, one to spare.
+_TURNS_TO_BEGIN = 3
 # After requests were cut, for their last bytes to reach the clients.
 _LAST_BYTES_S = 1
 
@@ -129,6 +134,7 @@ class Terminal(Protocol):
 def serve(settings: Settings, terminal: Terminal) -> int:
     """Serve until SIGINT or SIGTERM; returns the exit status."""
     _allow_many_files()
+    sys.set_int_max_str_digits(_INTEGER_DIGITS_MAX)
     try:
         return uvloop.run(_serve(settings, terminal))
     except _START_ERRORS as error:
@@ -191,6 +197,10 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
         admin = AdminSocket(folder.path / SOCKET_FILE, platform.admin, platform.request_log.event)
         try:
             await admin.open()
+            starting = asyncio.create_task(_start_engines(platform))
+            # Whoever reads the banner may ask at once; an engine that has not begun to start would refuse (1305).
+            for _ in range(_TURNS_TO_BEGIN):
+                await asyncio.sleep(0)
             terminal.announce(_base_url(settings, listener.getsockname()[1]), platform.first_key)
             config = uvicorn_config(
                 platform.edge,
@@ -199,7 +209,6 @@ async def _serve(settings: Settings, terminal: Terminal) -> int:
                 ssl_certfile=server_settings.tls_cert,
                 ssl_keyfile=server_settings.tls_key,
             )
-            starting = asyncio.create_task(_start_engines(platform))
             chores = [asyncio.create_task(chore()) for chore in platform.chores]
             platform.last_used.start()
             await _Server(config, platform, server_settings.drain_s).serve([listener])
@@ -252,7 +261,7 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     metrics = Metrics()
     ids = IdSource()
     reporter = _Reporter(request_log, terminal)
-    catalog = load_catalog()
+    catalog = load_catalog(settings.server.catalog)
     registry = build_registry(settings, folder.path / "models", reporter, catalog)
     authenticator = Authenticator(accounts)
     leaks = LeakWatch(accounts, request_log.event)
@@ -271,7 +280,8 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
     health = HealthApi(registry, callers, metrics, upkeep)
     statements = partial(Statements.open, folder.path)
     monitor = MonitorApi(plans, callers, statements, catalog.plan.window_hours, now_ms=unix_ms)
-    doors = open_doors(registry, pipeline, callers, responses, health, monitor, int(time.time()))
+    unfinished = Room(settings.server.unfinished_mb << 20)
+    doors = open_doors(registry, pipeline, callers, responses, health, monitor, unfinished, int(time.time()))
     parts = Parts(
         database,
         accounts,
@@ -281,13 +291,16 @@ async def build(settings: Settings, folder: DataFolder, terminal: Terminal) -> P
         last_used.flush,
         routed=lambda: [model.id for model in registry.models()],
         catalogued=[model.id for model in catalog],
+        trial_credit=settings.server.trial_credit,
     )
     return Platform(
         database=database,
         registry=registry,
         pipeline=pipeline,
         health=health,
-        edge=Edge(doors.hot, default_language=settings.server.language, note=callers.note),
+        edge=Edge(
+            doors.hot, unfinished=unfinished, default_language=settings.server.language, note=callers.note
+        ),
         asgi=doors.asgi,
         request_log=request_log,
         log_stream=log_stream,
@@ -391,8 +404,10 @@ class _Reporter:
 
     def engine_state(self, engine: str, state: str, reason: str) -> None:
         self._request_log.event(f"engine {engine}: {state}{f', {reason}' if reason else ''}")
-        if state == "ready" and self.router is not None:
+        if self.router is not None and state == "ready":
             self.router.look_again(engine)
+        elif self.router is not None and state == "unreachable":
+            self.router.lost(engine)
 
     def download(self, engine: str, progress: Progress) -> None:
         line = self._terminal.download(engine, progress)

@@ -1,16 +1,20 @@
 """How much an account may ask for: at once, in a minute and in a day, of each model; and the whole platform at once.
 
 Owned by the event loop, so a check and its entry are one step: no two requests can take the last place. Nothing waits
-here; who has to wait is told for how long. What is measured is exact, in integers: never one request more than a
-limit allows, nor one less. Nothing is kept of an account whose buckets are full again.
+here; who has to wait is told for how long. Requests are counted exactly, in integers; tokens are known only when they
+were used, so they are guessed first and put right then. An account that rests is forgotten after some sweeps.
 
     in_flight  1302   requests of one account to one model at the same time (api.md §9.1)
     rpm        1303   a bucket of `rpm` requests that fills up within a minute: after a rest all of them pass at once,
                       then one each 60/rpm s; so never more than rpm + rpm·t/60 in any t seconds
-    tpm        1303   a bucket of `tpm` tokens. A request reserves what it may use, but never more than the bucket
-                      holds; what it did not use comes back at its end, what it used beyond that is taken as soon as
-                      it is known, and until that is repaid nobody enters. For an answer whose length nobody has
-                      named, the longest of the account's latest such answers is reserved, at first a tenth of `tpm`
+    tpm        1303   a bucket of `tpm` tokens, which pays for every token in the end. A request reserves what it will
+                      use by what the account's latest have used, but never more than it may use or the bucket holds;
+                      what it did not use comes back at its end, what it uses beyond that is taken as soon as it is
+                      known, and until that is repaid nobody enters. So t seconds see tpm + tpm·t/60, and what those
+                      under way use beyond their reservations, which the next have to wait for. In a steady run of
+                      many minutes that evens out, and none of the refill is lost. While no answer was seen, the
+                      prompt's bytes and the length that was named are reserved, which no text goes beyond; where
+                      none was named a tenth of `tpm`, which ten long answers at once may
     daily      1304   requests from midnight to midnight in Beijing
     platform   1305   requests of everybody at the same time
 """
@@ -34,10 +38,12 @@ _BEIJING_S = 8 * 3600
 # Of what is kept, this part is looked through a second; whatever has become idle is gone a minute later.
 _LOOK_THROUGH_S = 60
 _LOOKS_MIN = 1000
+# With each that is new so many are looked at: without any sweep, not much more is kept than twice what is not idle.
+_LOOKS_OF_NEW = 2
 # Of an answer that may be of any length, while none has been seen.
 _FIRST_ANSWER_PART = 10
-# So much of the longest answer is forgotten with each shorter one.
-_FORGOTTEN_PART = 8
+# The latest requests are eight: such a part of what is known of them is forgotten with each new one.
+_LATEST_BITS = 3
 
 
 def _none(account_id: str, model_id: str, midnight_s: int, enough: int) -> int:
@@ -50,10 +56,11 @@ class _Bucket:
     A unit (a request, a token) is 60,000,000 parts, and each µs brings `rate` parts, so all of it is integers.
     """
 
-    __slots__ = ("_full_at", "_rate")
+    __slots__ = ("_full_at", "_rate", "_size")
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
+        self._size = rate * _MINUTE_US
         self._full_at = 0
 
     def take(self, units: int, rate: int, now_us: int) -> int:
@@ -67,16 +74,17 @@ class _Bucket:
         if full_at < now:  # noqa: PLR1730  a call of max() costs more than all the rest
             full_at = now
         full_at += units * _MINUTE_US
-        beyond = full_at - now - rate * _MINUTE_US
-        if beyond > 0:
-            return -(-beyond // rate)
+        enough = now + self._size
+        if full_at > enough:
+            return -((enough - full_at) // rate)
         self._full_at = full_at
         return 0
 
     def _change_rate(self, rate: int, now_us: int) -> None:
         """The limit was changed. What is missing stays missing, but never more than the new bucket holds."""
-        missing = min(max(self._full_at - now_us * self._rate, 0), rate * _MINUTE_US)
-        self._rate, self._full_at = rate, now_us * rate + missing
+        size = rate * _MINUTE_US
+        missing = min(max(self._full_at - now_us * self._rate, 0), size)
+        self._rate, self._size, self._full_at = rate, size, now_us * rate + missing
 
     def take_more(self, units: int, now_us: int) -> None:
         """Take so many, below zero if need be."""
@@ -93,11 +101,24 @@ class _Bucket:
 class _Standing:
     """What one account does with one model."""
 
-    __slots__ = ("answer", "day", "in_flight", "requests", "today", "tokens")
+    __slots__ = (
+        "answers",
+        "day",
+        "in_flight",
+        "prompt_bounds",
+        "prompt_tokens",
+        "requests",
+        "today",
+        "tokens",
+    )
 
     def __init__(self) -> None:
-        # Tokens of the longest of the latest answers whose length nobody had named; 0 while there was none.
-        self.answer = 0
+        # Tokens of the latest eight answers, by the bits of the number that each might have had: who asks for a word
+        # and who asks for a book have nothing to do with each other.
+        self.answers: dict[int, int] = {}
+        # Of the latest eight prompts: what they might have had, and what they had.
+        self.prompt_bounds = 0
+        self.prompt_tokens = 0
         self.in_flight = 0
         self.requests: _Bucket | None = None
         self.tokens: _Bucket | None = None
@@ -105,7 +126,7 @@ class _Standing:
         self.today = 0
 
     def idle(self, now_us: int, today: int) -> bool:
-        """Whether forgetting it changes nothing."""
+        """Whether forgetting it opens no limit; what was learned is learned again."""
         return (
             self.in_flight == 0
             and (self.requests is None or self.requests.full(now_us))
@@ -117,15 +138,17 @@ class _Standing:
 class Place(msgspec.Struct, gc=False):
     """What one limited request has taken. `standing` is None once it was given back.
 
-    `reserved` tokens; one of the requests of `day`, 0 if those are not limited; one of `rpm` a minute. `guessed`: how
-    long the answer will be.
+    One of `rpm` requests a minute, 0 if those are not limited; `reserved` tokens, of these `answer` for an answer of
+    its `kind`; one of the requests of `day`, 0 if those are not limited.
     """
 
     standing: _Standing | None
-    reserved: int
-    day: int
     rpm: int
-    guessed: bool = False
+    reserved: int = 0
+    prompt_bound: int = 0
+    answer: int = 0
+    kind: int = 0
+    day: int = 0
 
 
 class Limits:
@@ -163,30 +186,76 @@ class Limits:
         account_id: str,
         model_id: str,
         limits: ModelLimits | None = None,
-        tokens: int = 0,
-        unnamed: int = 0,
+        prompt_bound: int = 0,
+        answer_bound: int = 0,
+        named: bool = True,
     ) -> Place | None:
         """Take a place, to be given back with `leave` or `take_back`; None is one without limits of its own.
 
-        `tokens` is the most that the request may use, `unnamed` the most besides of an answer whose length nobody has
-        named. Raises ApiError 1302, 1303, 1304 or 1305, and then has taken
-        nothing.
+        The bounds are the most tokens that the request may use; `named`: the answer's was asked for. Raises ApiError
+        1302, 1303, 1304 or 1305, and then has taken nothing.
         """
         if self.total >= self._platform_limit:
             raise ApiError("1305", retry_after_s=_OVERLOAD_RETRY_AFTER_S)
         if limits is None:
             self.total += 1
             return None
-        return self._place(account_id, model_id, limits, tokens, unnamed)
+        key = (account_id, model_id)
+        standing = self._standings.get(key)
+        if standing is None:
+            self._forget_idle(_LOOKS_OF_NEW)
+            standing = self._standings[key] = _Standing()
+        if limits.in_flight and standing.in_flight >= limits.in_flight:
+            raise _beyond("1302", 1, f"{limits.in_flight}个并发请求", f"{limits.in_flight} requests at once")
+        clock = self._now_s
+        now_us = int(clock() * 1_000_000)
+        rpm, tpm, daily = limits.rpm, limits.tpm, limits.daily
+        if rpm:
+            requests = standing.requests
+            if requests is None:
+                requests = standing.requests = _Bucket(rpm)
+            if wait_us := requests.take(1, rpm, now_us):
+                raise _beyond("1303", wait_us, f"每分钟{rpm}个请求", f"{rpm} requests a minute")
+        if tpm:
+            bucket = standing.tokens
+            if bucket is None:
+                bucket = standing.tokens = _Bucket(tpm)
+            prompt, seen = prompt_bound, standing.prompt_bounds
+            if seen:
+                prompt = -(-prompt * standing.prompt_tokens // seen)
+            kind = answer_bound.bit_length()
+            if lately := standing.answers.get(kind):
+                answer = -(-lately >> _LATEST_BITS)
+            else:
+                answer = answer_bound if named else tpm // _FIRST_ANSWER_PART
+            if answer > answer_bound:  # noqa: PLR1730  as above
+                answer = answer_bound
+            reserved = prompt + answer or 1
+            if reserved > tpm:
+                # What is missing is the answer's: that is taken as it comes.
+                reserved, answer = tpm, max(tpm - prompt, 0)
+            if wait_us := bucket.take(reserved, tpm, now_us):
+                if rpm and standing.requests is not None:
+                    standing.requests.give_back(1)
+                raise _beyond("1303", wait_us, f"每分钟{tpm}个token", f"{tpm} tokens a minute")
+            place = Place(standing, rpm, reserved, prompt_bound, answer, kind)
+        else:
+            place = Place(standing, rpm)
+        standing.in_flight += 1
+        self.total += 1
+        if daily:
+            self._take_of_day(key, place, standing, daily)
+        return place
 
-    def go_on(self, place: Place, used_tokens: int) -> None:
-        """The request is under way and has used so many tokens by now: those beyond its reservation are taken."""
-        standing, beyond = place.standing, used_tokens - place.reserved
+    def go_on(self, place: Place, answer_tokens: int) -> None:
+        """The request is under way, its answer so long by now: what goes beyond its reservation is taken."""
+        standing, beyond = place.standing, answer_tokens - place.answer
         assert standing is not None, "it is over"
         if beyond > 0 and place.reserved and standing.tokens is not None:
             clock = self._now_s
             standing.tokens.take_more(beyond, int(clock() * 1_000_000))
-            place.reserved = used_tokens
+            place.answer = answer_tokens
+            place.reserved += beyond
 
     def leave(self, place: Place | None, used_tokens: int = 0, answer_tokens: int = 0) -> None:
         """The request is over and has used so many tokens, of these so many for its answer."""
@@ -197,14 +266,18 @@ class Limits:
         standing, place.standing = place.standing, None
         assert standing is not None, "left twice"
         standing.in_flight -= 1
-        if place.guessed and answer_tokens:
-            lately = standing.answer
-            standing.answer = max(answer_tokens, lately - lately // _FORGOTTEN_PART)
         if place.reserved and standing.tokens is not None:
+            if answer_tokens:  # one of nothing says nothing of the next
+                answers, kind = standing.answers, place.kind
+                lately = answers.get(kind, answer_tokens << _LATEST_BITS)
+                answers[kind] = lately + answer_tokens - (lately >> _LATEST_BITS)
+                bounds, prompts = standing.prompt_bounds, standing.prompt_tokens
+                standing.prompt_bounds = bounds + place.prompt_bound - (bounds >> _LATEST_BITS)
+                standing.prompt_tokens = prompts + used_tokens - answer_tokens - (prompts >> _LATEST_BITS)
             unused = place.reserved - used_tokens
-            if unused >= 0:
+            if unused > 0:
                 standing.tokens.give_back(unused)
-            else:
+            elif unused < 0:
                 clock = self._now_s
                 standing.tokens.take_more(-unused, int(clock() * 1_000_000))
 
@@ -219,51 +292,8 @@ class Limits:
                 standing.today -= 1
         self.leave(place)
 
-    def _place(self, account_id: str, model_id: str, limits: ModelLimits, tokens: int, unnamed: int) -> Place:
-        key = (account_id, model_id)
-        standing = self._standings.get(key)
-        if standing is None:
-            standing = self._standings[key] = _Standing()
-        if limits.in_flight and standing.in_flight >= limits.in_flight:
-            raise _beyond("1302", 1, f"{limits.in_flight}个并发请求", f"{limits.in_flight} requests at once")
-        clock = self._now_s
-        now_us = int(clock() * 1_000_000)
-        rpm, tpm, daily = limits.rpm, limits.tpm, limits.daily
-        if rpm:
-            requests = standing.requests
-            if requests is None:
-                requests = standing.requests = _Bucket(rpm)
-            if wait_us := requests.take(1, rpm, now_us):
-                raise _beyond("1303", wait_us, f"每分钟{rpm}个请求", f"{rpm} requests a minute")
-        place = Place(standing, 0, 0, rpm)
-        standing.in_flight += 1
-        self.total += 1
-        if tpm:
-            bucket = standing.tokens
-            if bucket is None:
-                bucket = standing.tokens = _Bucket(tpm)
-            if unnamed:
-                tokens += min(unnamed, standing.answer or tpm // _FIRST_ANSWER_PART)
-                place.guessed = True
-            reserved = tpm if tokens > tpm else tokens or 1
-            if wait_us := bucket.take(reserved, tpm, now_us):
-                self.take_back(place)
-                raise _beyond("1303", wait_us, f"每分钟{tpm}个token", f"{tpm} tokens a minute")
-            place.reserved = reserved
-        if daily:
-            try:
-                wait_s = self._take_of_day(key, standing, daily)
-            except BaseException:  # the database, when it is asked about the time before a restart
-                self.take_back(place)
-                raise
-            if wait_s:
-                self.take_back(place)
-                raise _beyond("1304", wait_s * 1_000_000, f"每日{daily}个请求", f"{daily} requests a day")
-            place.day = standing.day
-        return place
-
-    def _take_of_day(self, key: tuple[str, str], standing: _Standing, daily: int) -> int:
-        """Take one of the day's requests; else returns for how many seconds there is none."""
+    def _take_of_day(self, key: tuple[str, str], place: Place, standing: _Standing, daily: int) -> None:
+        """Take one of the day's requests. Raises ApiError when there is none, and then gives back all the others."""
         wall_clock = self._wall_s
         now_s = wall_clock()
         if not self._midnight_s - _DAY_S <= now_s < self._midnight_s:
@@ -271,19 +301,28 @@ class Limits:
             self._midnight_s = self._today * _DAY_S - _BEIJING_S
         if standing.day != self._today and standing.day != self._today + 1:
             # A clock that was set back over midnight, by a day at most, does not open the new day's limit twice.
-            earlier = 0 if standing.day else self._earlier(*key, self._midnight_s - _DAY_S, daily)
+            try:
+                earlier = 0 if standing.day else self._earlier(*key, self._midnight_s - _DAY_S, daily)
+            except BaseException:  # the database, asked about the time before a restart
+                self.take_back(place)
+                raise
             standing.day, standing.today = self._today, earlier
         if standing.today >= daily:
-            return self._midnight_s - int(now_s)
+            self.take_back(place)
+            wait_us = (self._midnight_s - int(now_s)) * 1_000_000
+            raise _beyond("1304", wait_us, f"每日{daily}个请求", f"{daily} requests a day")
         standing.today += 1
-        return 0
+        place.day = standing.day
 
     def forget_idle(self) -> None:
         """Forget some of what has become idle; to be called about once a second while anything is remembered."""
+        self._forget_idle(_LOOKS_MIN + len(self._standings) // _LOOK_THROUGH_S)
+
+    def _forget_idle(self, looks: int) -> None:
         standings = self._standings
         clock, wall_clock = self._now_s, self._wall_s
         now_us, today = int(clock() * 1_000_000), 1 + (int(wall_clock()) + _BEIJING_S) // _DAY_S
-        for _ in range(min(len(standings), _LOOKS_MIN + len(standings) // _LOOK_THROUGH_S)):
+        for _ in range(min(len(standings), looks)):
             key, standing = next(iter(standings.items()))
             if standing.idle(now_us, today):
                 del standings[key]

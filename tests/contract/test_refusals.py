@@ -1,5 +1,6 @@
 """The official SDKs try three times what may pass, and once what will not: no storm from a caller without money."""
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
@@ -9,11 +10,17 @@ from typing import Any
 
 import pytest
 
+from openbigmodel import app
+from openbigmodel.inference.finished import Finished, FinishedRequests
 from tests.contract import environments
 from tests.contract.client_runs import GLM_SDKS, SCRIPTS, ClientKind
 from tests.contract.live_server import LiveServer, LogLine
+from tests.integration import refused_callers
 from tests.integration.command_line import CommandLine
 from tests.integration.fake_engine_thread import fake_engine
+from tests.integration.paid_platform import CHAT, Customer, Reply, paid_platform
+from tests.integration.paid_platform import run as run_platform
+from tests.integration.refused_callers import Clock, World
 
 # The first test of a client waits for its environment, which may have to be made.
 pytestmark = pytest.mark.timeout(600)
@@ -178,3 +185,62 @@ def test_what_cannot_pass_is_sent_once(run: Run, name: str) -> None:
     assert len(run.attempts(refusal)) == refusal.attempts, run.attempts(refusal)
     if refusal.first:
         assert run.outcomes[f"first: {name}"] == {}
+
+
+# How often an SDK sends what only a whole platform in this process can be brought to refuse.
+ATTEMPTS: dict[refused_callers.Refusal, int] = {
+    refused_callers.the_window_is_used_up: 1,
+    refused_callers.the_week_is_used_up: 1,
+    refused_callers.too_many_at_once: 3,
+    refused_callers.the_platform_is_full: 3,
+    refused_callers.the_books_are_wrong: 3,
+}
+
+
+class SdkWorld(World):
+    """The request that all of it was for is sent with an SDK. `told`: what that said, and how often it had asked."""
+
+    def __init__(self, world: World, kind: ClientKind, codes: list[str]) -> None:
+        super().__init__(world.platform, world.clock)
+        self._kind = kind
+        self._codes = codes
+        self.told: tuple[dict[str, Any], int] = ({}, 0)
+
+    async def refused(self, customer: Customer, model: str, *, path: str = CHAT, **fields: Any) -> Reply:
+        case = {
+            "name": "refused",
+            "key": customer.key,
+            "base_url": f"http://127.0.0.1:{self.platform.port}{path.removesuffix('/chat/completions')}",
+            "model": model,
+            "fields": fields,
+        }
+        before = len(self._codes)
+        outcomes = await asyncio.to_thread(_play, self._kind, [case])
+        self.told = (outcomes["refused"], len(self._codes) - before)
+        return await super().refused(customer, model, path=path, **fields)
+
+
+@pytest.mark.parametrize("kind", GLM_SDKS, ids=lambda kind: kind.name)
+def test_what_takes_a_whole_platform_to_refuse_is_tried_again_only_if_that_helps(
+    kind: ClientKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, codes, right = Clock(), list[str](), FinishedRequests.add
+
+    def add(self: FinishedRequests, finished: Finished) -> None:
+        codes.append(finished.code)
+        right(self, finished)
+
+    monkeypatch.setattr(app, "unix_ms", clock)
+    monkeypatch.setattr(FinishedRequests, "add", add)
+
+    async def test() -> None:
+        async with paid_platform(tmp_path, refused_callers.script, refused_callers.MODELS) as platform:
+            for refusal, attempts in ATTEMPTS.items():
+                world = SdkWorld(World(platform, clock), kind, codes)
+                reply = await refusal(world)
+                told, sent = world.told
+                assert reply.code == refused_callers.REFUSALS[refusal].code
+                assert json.loads(told["body"])["error"]["code"] == reply.code
+                assert (told["status"], sent) == (429, attempts), refusal
+
+    run_platform(test())

@@ -1,8 +1,11 @@
 """All scenarios, the same every time: each fault at each place, asked in several ways."""
 
+import dataclasses
+
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.profiles import LLAMA_SERVER, LMDEPLOY, OPENAI, SGLANG, VLLM, Profile
 from tests.faults.body_faults import BODY_FAULTS
+from tests.faults.engine_relays import RAW, RAW_PLACES, relayed_scenarios
 from tests.faults.engine_scenario import FAILED, SERVED_BY_ANOTHER, Ending, Scenario, healthy
 from tests.faults.framing_shapes import FRAMES
 from tests.faults.head_faults import HEAD_FAULTS
@@ -19,6 +22,7 @@ from tests.faults.stream_faults import (
     ENDS,
     FAULTS,
     MIDDLES,
+    OF_ANY_ENGINE,
     OTHER_DIALECT,
     Fault,
     Place,
@@ -50,6 +54,18 @@ def stream_scenarios() -> list[Scenario]:
     return found
 
 
+def raw_scenarios() -> list[Scenario]:
+    """Faults in what an engine streams whose answers are a model's raw text, so that a part of one may be markup."""
+    found = []
+    for number, fault in enumerate(OF_ANY_ENGINE):
+        turns = [RAW_PLACES[(number + turn) % len(RAW_PLACES)] for turn in range(4)]
+        ends = () if fault.gives_reason else (ENDS[number % 2],)
+        streamed = [_of_stream(fault, place, RAW) for place in (*turns[:3], *ends)]
+        for scenario in (*streamed, _of_stream(fault, turns[3], RAW, stream=False)):
+            found.append(dataclasses.replace(scenario, way="raw text"))
+    return found
+
+
 def _places(fault: Fault) -> list[Place]:
     places = [BEFORE_THE_HEAD] if fault.headless else []
     places += [*BEGINNINGS, *MIDDLES]
@@ -78,7 +94,7 @@ def _of_stream(
         ending = Ending(
             text=place.text,
             reasoning=place.reasoning,
-            calls=(("get_weather", '{"city": "'),) if place.fields else (),
+            calls=place.calls,
             finish_reason="network_error",
             tokens=place.cut + more,
             prompt=7 if dialect.timings else None,
@@ -164,4 +180,11 @@ def body_scenarios() -> list[Scenario]:
     ]
 
 
-CATALOGUE = (*stream_scenarios(), *shape_scenarios(), *head_scenarios(), *body_scenarios())
+CATALOGUE = (
+    *stream_scenarios(),
+    *relayed_scenarios(),
+    *raw_scenarios(),
+    *shape_scenarios(),
+    *head_scenarios(),
+    *body_scenarios(),
+)

@@ -14,9 +14,21 @@ from typing import Any
 import uvloop
 
 from openbigmodel.billing.pricing import Band, Price
+from openbigmodel.conformance.engine_shapes import UPSTREAMS
+from openbigmodel.conformance.engine_shapes import Reply as GlmReply
 from openbigmodel.engines.candidate import Seat
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import FakeRequest, Reply, Script, Step
+from openbigmodel.engines.fake_script import (
+    DONE,
+    Data,
+    End,
+    FakeRequest,
+    Head,
+    Reply,
+    Script,
+    Step,
+    json_answer,
+)
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.profiles import OPENAI, Profile
 from openbigmodel.inference import pipeline as pipeline_module
@@ -25,19 +37,28 @@ from tests.unit.inference.pipeline_bench import Asked, Bench, RecordingSink, wit
 PRICE = Price("", 1, (Band(input=2_000_000_000, output=8_000_000_000),))
 BALANCE = 10**12
 HEALTHY = Reply(content=("uno ", "dos ", "tres "))
+_HEALTHY_GLM = GlmReply(content=HEALTHY.content, prompt_tokens=7, cached_tokens=0)
 # The deadlines are 600 s for the first token and 120 s between them; each is over by now.
 DEADLINE_S = {False: 601.0, True: 121.0}
+# Who waits for the first word of an engine of which nothing is known is moved by then, if there is another.
+MOVED_S = 18.0
 # An engine that goes on saying nothing is done with by then, whatever it says.
 LAST_DEADLINE_S = 700.0
 _ENDS_WITHIN_S = 8.0
 _SWEEP_S = 0.005
+# Less than the shorter deadline, also twice.
+_OUTWAITED_STEP_S = 50
+# Only these may differ in an event that is passed on.
+_OWN = ("id", "model", "request_id")
 
 
 @dataclass(frozen=True)
 class Ending:
     """What the caller and the books see. An error has a code, an answer a finish reason.
 
-    `tokens` of the answer are billed, and `prompt` ones of the prompt; None: estimated, and not nothing.
+    `tokens` of the answer are billed, and `prompt` ones of the prompt; None: estimated, and not nothing. `written` is
+    the finish reason of the books where the caller hears an upstream's own word. `events` are those that a relay has to
+    pass on, field by field, but for its own ids and the model's name.
     """
 
     code: str = ""
@@ -48,6 +69,8 @@ class Ending:
     finish_reason: str = ""
     tokens: int = 0
     prompt: int | None = 0
+    written: str = ""
+    events: tuple[dict[str, Any], ...] = ()
 
 
 FAILED = Ending(code="1234", status=500)
@@ -56,11 +79,11 @@ SERVED_BY_ANOTHER = Ending(text="uno dos tres ", finish_reason="stop", tokens=3,
 
 @dataclass(frozen=True)
 class Scenario:
-    """`kind` is the misfortune, `name` that with everything else.
+    """`kind` is the misfortune, `name` that with everything else; `way` how the answer is read, empty if as usual.
 
     `asked` is how often each engine was, the second of which is well; `blamed` what was said of the first engine at
-    the end. `again` is what an engine plays that is asked once more. `shown` tokens are seen by the caller before the
-    script's gate opens, `begun` says if there are any. `silence`: nothing comes, so only a deadline ends it.
+    the end. `again` is what an engine plays that is asked once more. `shown` tokens (or events) are seen by the caller
+    before the script's gate opens, `begun` says if there are any. `silence`: nothing comes, so only a deadline ends it.
     """
 
     kind: str
@@ -76,11 +99,21 @@ class Scenario:
     silence: bool = False
     begun: bool = False
     fields: dict[str, Any] = field(default_factory=dict)
+    way: str = ""
 
 
 def healthy(request: FakeRequest) -> list[Step]:
     """What an engine says that is well."""
     return HEALTHY.stream() if request.json.get("stream") else HEALTHY.body()
+
+
+def healthy_glm(request: FakeRequest) -> list[Step]:
+    """The same from one that speaks GLM."""
+    said, tokens = UPSTREAMS["glm"], _HEALTHY_GLM.tokens
+    if not request.json.get("stream"):
+        return json_answer(200, said.body(_HEALTHY_GLM), tokens=tokens)
+    *pieces, last = said.stream(_HEALTHY_GLM, False)
+    return [Head(), *(Data(piece, tokens=1) for piece in pieces), Data(last), DONE, End()]
 
 
 def broken_promises(scenario: Scenario) -> list[str]:
@@ -101,10 +134,11 @@ async def _play(scenario: Scenario, blame: list[tuple[str, Outcome]]) -> list[st
     engines = [FakeEngine() for _ in scenario.asked]
     for engine in engines:
         await engine.start()
-    again = [] if scenario.again is None else [scenario.again]
-    engines[0].play(scenario.steps, *again, healthy)
+    well = healthy_glm if scenario.profile.speaks_glm else healthy
+    again = [] if scenario.again is None else [well if scenario.again is healthy else scenario.again]
+    engines[0].play(scenario.steps, *again, well)
     for engine in engines[1:]:
-        engine.play(healthy, healthy)
+        engine.play(well, well)
     bench = Bench(engines[0], others=engines[1:], profile=scenario.profile, price=PRICE, balance=BALANCE)
     try:
         asked = bench.ask(stream=scenario.stream, **scenario.fields)
@@ -129,9 +163,9 @@ async def _told(scenario: Scenario, bench: Bench, asked: Asked) -> list[str]:
     if not await within(_ENDS_WITHIN_S, lambda: bool(bench.engine.requests) or sink.over.is_set()):
         return ["the engine was never asked"]
     if scenario.shown and not await within(
-        _ENDS_WITHIN_S, lambda: _shown(sink) >= scenario.shown or sink.over.is_set()
+        _ENDS_WITHIN_S, lambda: _shown(scenario, sink) >= scenario.shown or sink.over.is_set()
     ):
-        return [f"{_shown(sink)} tokens were shown instead of {scenario.shown}"]
+        return [f"{_shown(scenario, sink)} tokens were shown instead of {scenario.shown}"]
     if bench.engine.requests:
         bench.engine.requests[0].open_gate()
     if scenario.begun and not scenario.shown:
@@ -141,7 +175,7 @@ async def _told(scenario: Scenario, bench: Bench, asked: Asked) -> list[str]:
         return await _outwaited(bench, sink)
     if scenario.silence:
         # Several sweeps, all too early.
-        bench.now_s += DEADLINE_S[scenario.begun] - 3
+        bench.now_s += _deadline_s(scenario) - 3
         await asyncio.sleep(4 * _SWEEP_S)
         if sink.over.is_set():
             return ["it was given up too early"]
@@ -150,19 +184,30 @@ async def _told(scenario: Scenario, bench: Bench, asked: Asked) -> list[str]:
     return [] if ended else ["it did not end"]
 
 
+def _deadline_s(scenario: Scenario) -> float:
+    """After how long an engine that says nothing is given up."""
+    profile = scenario.profile
+    streamed = scenario.stream or profile.always_stream or bool(profile.parse)
+    others = len(scenario.asked) > 1
+    return MOVED_S if streamed and others and not scenario.begun else DEADLINE_S[scenario.begun]
+
+
 async def _outwaited(bench: Bench, sink: RecordingSink) -> list[str]:
     """The engine goes on for ever, and its deadline comes."""
     begun_s = bench.now_s
     while not sink.over.is_set():
         if bench.now_s - begun_s > LAST_DEADLINE_S:
             return [f"it goes on after {LAST_DEADLINE_S:.0f} s without a token"]
-        bench.now_s += 20
+        bench.now_s += _OUTWAITED_STEP_S
         await asyncio.sleep(3 * _SWEEP_S)
     return []
 
 
-def _shown(sink: RecordingSink) -> int:
-    return sink.delivered_tokens
+def _shown(scenario: Scenario, sink: RecordingSink) -> int:
+    """Tokens; of an answer that is passed on every event, since each may be what the caller is waiting for."""
+    if scenario.way != "relayed":
+        return sink.delivered_tokens
+    return len(sink.chunks) if sink.status == 200 else 0
 
 
 def _brought(bench: Bench) -> bool:
@@ -180,14 +225,35 @@ def _of_answer(scenario: Scenario, sink: RecordingSink) -> list[str]:
         return ["the stream has no end"]
     said = _said(sink.chunks) if scenario.stream else _said_in_body(sink)
     wanted = ending.text, ending.reasoning, ending.calls, ending.finish_reason
-    return [] if said == wanted else [f"the caller was told {said}, not {wanted}"]
+    if said != wanted:
+        return [f"the caller was told {said}, not {wanted}"]
+    return _of_events(ending, sink.chunks) if scenario.stream else []
+
+
+def _of_events(ending: Ending, chunks: list[dict[str, Any]]) -> list[str]:
+    """Whether a relay has passed on each event, and what it says itself at the end of a broken stream."""
+    found = []
+    for ours, theirs in zip(chunks, ending.events, strict=False):
+        if any(ours.get(name) != value for name, value in theirs.items() if name not in _OWN):
+            found.append(f"{theirs} became {ours}")
+        if ours.keys() != theirs.keys():
+            found.append(f"of {', '.join(theirs)} are left {', '.join(ours)}")
+    more = len(chunks) - len(ending.events)
+    if ending.events and more != (ending.finish_reason == "network_error" and not ending.written):
+        found.append(f"{len(ending.events)} events of the engine became {len(chunks)}")
+    if chunks[len(ending.events) :]:
+        told = (chunks[-1].get("usage") or {}).get("completion_tokens")
+        if told != ending.tokens:
+            found.append(f"the caller was told of {told} tokens, not {ending.tokens}")
+    return found
 
 
 Said = tuple[str, str, tuple[tuple[str, str], ...], str]
 
 
 def _said(chunks: list[dict[str, Any]]) -> Said:
-    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    choices = [chunk["choices"][0] for chunk in chunks if chunk["choices"]]
+    deltas = [choice["delta"] for choice in choices]
     calls: dict[int, list[str]] = {}
     for delta in deltas:
         for call in delta.get("tool_calls", ()):
@@ -197,7 +263,7 @@ def _said(chunks: list[dict[str, Any]]) -> Said:
         "".join(delta.get("content", "") for delta in deltas),
         "".join(delta.get("reasoning_content", "") for delta in deltas),
         tuple((name, arguments) for name, arguments in calls.values()),
-        str(chunks[-1]["choices"][0].get("finish_reason")),
+        str(choices[-1].get("finish_reason")),
     )
 
 
@@ -221,7 +287,7 @@ def _of_bill(scenario: Scenario, bench: Bench) -> list[str]:
     charge = PRICE.charge(usage) if ending.tokens else 0
     if line.charge != charge or (ending.code and line.charge):
         found.append(f"the charge is {line.charge}, not {charge}")
-    if (line.code, line.finish_reason) != (ending.code, "" if ending.code else ending.finish_reason):
+    if (line.code, line.finish_reason) != (ending.code, ending.written or ending.finish_reason):
         found.append(f"the line says {line.code or line.finish_reason}")
     if ending.code and not bench.records[0].get("detail"):
         found.append("the log does not say why")

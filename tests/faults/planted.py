@@ -19,7 +19,7 @@ def reports_too_early() -> Callable[[Writer, list[Any], list[Any]], None]:
             outcomes.append((done, writer_module._run(connection, what, params)))
         for done, error in outcomes:
             self._loop.call_soon_threadsafe(done, error)
-        time.sleep(0.001)
+        time.sleep(0.005)
         finish_batch(
             self,
             [(what, params, _nobody) for what, params, _ in batch],

@@ -445,6 +445,44 @@ _LLAMA_SHAPES = (
         ),
     ),
 )
+# Nothing in the protocol says that one call ends before the next begins. Made up, not recorded.
+_MIXED = (
+    [call("get_weather", '{"city": "北', id_="a"), call("now", '{"zone": "As', id_="b", index=1)],
+    [call(None, '京"}'), call(None, 'ia"}', index=1)],
+)
+_MIXED_NAMED = (
+    _MIXED[0],
+    [call("get_weather", '京"}', id_="a"), call("now", 'ia"}', id_="b", index=1)],
+)
+_BOTH = Ending(
+    calls=(*CALLED.calls, ("now", '{"zone": "Asia"}')), finish_reason="tool_calls", tokens=4, prompt=7
+)
+_MIXED_SHAPES = (
+    Shape("mixed calls", VLLM, stream(*_MIXED, STOP, usage=USAGE_4), _BOTH, fields={"tools": TOOLS}),
+    Shape(
+        "mixed calls, as they come",
+        VLLM,
+        stream(*_MIXED, STOP, usage=USAGE_4),
+        _BOTH,
+        fields={"tools": TOOLS, "tool_stream": True},
+    ),
+    Shape("mixed calls, without tools", VLLM, stream(*_MIXED, STOP, usage=USAGE_4), _BOTH),
+    Shape(
+        "mixed calls, put together",
+        LLAMA_SERVER,
+        stream(*_MIXED, STOP, usage=USAGE_4),
+        _BOTH,
+        body=True,
+        fields={"tools": TOOLS},
+    ),
+    Shape(
+        "mixed calls that repeat who they are",
+        SGLANG,
+        stream(*_MIXED_NAMED, STOP, usage=USAGE_4),
+        _BOTH,
+        fields={"tools": TOOLS},
+    ),
+)
 
 
-RECORDED = (*_VLLM_SHAPES, *_SGLANG_SHAPES, *_OLLAMA_SHAPES, *_LLAMA_SHAPES)
+RECORDED = (*_VLLM_SHAPES, *_SGLANG_SHAPES, *_OLLAMA_SHAPES, *_LLAMA_SHAPES, *_MIXED_SHAPES)

@@ -96,6 +96,10 @@ class Place:
     def reasoning(self) -> str:
         return "".join(self.said.reasoning[: self.cut])
 
+    @property
+    def calls(self) -> tuple[tuple[str, str], ...]:
+        return (("get_weather", '{"city": "'),) if self.fields else ()
+
 
 ROLE = event(
     {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
@@ -320,6 +324,8 @@ _ENDLESS = (
     Fault("usage for ever", _for_ever(event({"choices": [], "usage": {"prompt_tokens": 7}})), silence=True),
 )
 
-FAULTS = (*_TRANSPORT, *_ENDS, *_ERRORS, *_JUNK, *_SHAPES, *_ENDLESS)
+# What any engine may do, whatever it is asked to say and in which words.
+OF_ANY_ENGINE = (*_TRANSPORT, *_ENDS, *_ERRORS, *_JUNK)
+FAULTS = (*OF_ANY_ENGINE, *_SHAPES, *_ENDLESS)
 DIALECTS = {"llama-server": LLAMA_SERVER, "lmdeploy": Dialect(reasoning_key="reasoning_content")}
 OTHER_DIALECT = VLLM

@@ -1,6 +1,7 @@
 """Whatever an engine does, its documented outcome follows, with the right bill, within the deadline, and nothing stays.
 
-The catalogue is the same every time: every day each kind of misfortune once, in CI all scenarios.
+The catalogue is the same every time: every day each kind of misfortune once, and some of them in answers that are
+passed on or raw text; in CI all scenarios.
 """
 
 import math
@@ -19,30 +20,48 @@ from openbigmodel.inference.asking import Asking
 from openbigmodel.inference.attempt import Attempt
 from openbigmodel.inference.engine_reader import EngineReader
 from openbigmodel.inference.exchange import ChatExchange
+from openbigmodel.inference.glm_relay import GlmWriter
 from openbigmodel.inference.measurement import Measured
+from openbigmodel.inference.raw_text_reader import RawTextReader
+from openbigmodel.inference.reply import DONE
 from openbigmodel.inference.silence import Silence
 from tests.conftest import SCALE
 from tests.faults import engine_scenario
 from tests.faults.engine_catalogue import CATALOGUE
 from tests.faults.engine_scenario import Scenario, broken_promises
+from tests.faults.stream_faults import OF_ANY_ENGINE
 from tests.unit.inference import pipeline_bench
 
 ALL_FROM_SCALE = 5
+# Of the misfortunes in other ways to read an answer, every day one in so many.
+_OTHER_WAYS = 4
 
 
 def _chosen() -> list[Scenario]:
     if SCALE >= ALL_FROM_SCALE:
         return list(CATALOGUE)
-    kinds: dict[str, list[Scenario]] = {}
+    kinds: dict[tuple[str, str], list[Scenario]] = {}
     for scenario in CATALOGUE:
-        kinds.setdefault(scenario.kind, []).append(scenario)
-    return [scenarios[number * 7 % len(scenarios)] for number, scenarios in enumerate(kinds.values())]
+        kinds.setdefault((scenario.way, scenario.kind), []).append(scenario)
+    return [
+        scenarios[number * 7 % len(scenarios)]
+        for number, ((way, _), scenarios) in enumerate(kinds.items())
+        if not way or number % _OTHER_WAYS == 0
+    ]
 
 
 def test_the_catalogue_is_as_large_as_promised() -> None:
-    assert len({scenario.name for scenario in CATALOGUE}) == len(CATALOGUE) >= 600
+    assert len({scenario.name for scenario in CATALOGUE}) == len(CATALOGUE) >= 2000
     assert len({scenario.kind for scenario in CATALOGUE}) >= 120
     assert {scenario.kind for scenario in _chosen()} == {scenario.kind for scenario in CATALOGUE}
+
+
+@pytest.mark.parametrize(("way", "profile"), [("relayed", "glm"), ("raw text", "raw-text")])
+def test_whatever_any_engine_may_do_happens_in_every_way_to_read_it(way: str, profile: str) -> None:
+    found = [scenario for scenario in CATALOGUE if scenario.way == way]
+    assert {scenario.kind for scenario in found} == {fault.name for fault in OF_ANY_ENGINE}
+    assert {scenario.profile.name for scenario in found} == {profile}
+    assert len([scenario for scenario in _chosen() if scenario.way == way]) >= len(OF_ANY_ENGINE) // 5
 
 
 @pytest.mark.parametrize("scenario", _chosen(), ids=lambda scenario: scenario.name)
@@ -178,6 +197,31 @@ def _forgets_lost_connections(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(connection_module._Connection, "_fail", lambda self, reason: None)
 
 
+def _relays_in_its_own_words(patch: pytest.MonkeyPatch) -> None:
+    rewritten = GlmWriter._rewritten
+    patch.setattr(
+        GlmWriter,
+        "_rewritten",
+        lambda self, members: rewritten(self, {k: v for k, v in members.items() if k != "created"}),
+    )
+
+
+def _relays_no_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(GlmWriter, "finish", lambda self, *_: self.take() + b"".join(self._held) + DONE)
+
+
+def _closes_the_calls_of_the_dead(patch: pytest.MonkeyPatch) -> None:
+    ended_well = RawTextReader.ended_well
+
+    def close(self: RawTextReader) -> bool:
+        if not self._at_end:
+            self._at_end = True
+            self._tell(self._parser.finish())
+        return ended_well(self)
+
+    patch.setattr(RawTextReader, "ended_well", close)
+
+
 PLANTED: dict[str, tuple[Plant, str]] = {
     "[DONE] without a reason is an end": (_done_is_an_end, "[DONE] at once / after three tokens"),
     "asked again after a token": (_asks_again_after_a_token, "reset / after three tokens"),
@@ -196,6 +240,16 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "junk is a fault of ours": (_stumbles_over_junk, "binary junk / after three tokens"),
     "a whole answer dies with its engine": (_dies_after_the_end, "reset / after the finish reason"),
     "nobody hears that the connection is lost": (_forgets_lost_connections, "closed / after three tokens"),
+    "asked again after an event that was passed on": (
+        _asks_again_after_a_token,
+        "reset / after three tokens / glm",
+    ),
+    "a relay has its own words": (_relays_in_its_own_words, "ended / after three tokens / glm"),
+    "a relay ends what has died as it was": (_relays_no_end, "reset / after three tokens / glm"),
+    "a dead engine's call looks whole": (
+        _closes_the_calls_of_the_dead,
+        "error as a reason / within a streamed raw",
+    ),
 }
 
 

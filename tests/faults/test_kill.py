@@ -5,14 +5,7 @@ verified again; the next process goes on with the files themselves.
 """
 
 import asyncio
-import os
-import random
-import select
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +16,11 @@ from openbigmodel.db.connection import Database
 from openbigmodel.db.migrations import MIGRATIONS, migrate
 from tests.cash_desk import Desk
 from tests.conftest import SCALE
+from tests.faults.killing import Killing, Mother
 from tests.faults.survivors import Survivors, memory_problems
 from tests.faults.victim import FILE
 from tests.faults.workload import Receipt
 
-ROOT = Path(__file__).parents[2]
 # With the scale squared, 2,000 where TEST_SCALE is 5, as in CI, and seconds on a desk.
 CYCLES = round(80 * SCALE * SCALE)
 # So often a new file is begun, and so often one of an earlier release: a young database is a quick one.
@@ -35,79 +28,24 @@ _CYCLES_PER_FILE = 8
 # From when it has opened its file; and from its birth, for the one in four that are to die before that.
 _LIFE_S = 0.03
 _BIRTH_S = 0.015
-_PATIENCE_S = 10.0
-
-
-class Mother:
-    """The process that forks those that are killed."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.victim"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
-        )
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        assert self._process.wait(10) == 0
-        self._process.stdout.close()
-
-    def live_and_die(
-        self, folder: Path, seed: int, planted: str, life_s: float, *, until_ready: bool
-    ) -> list[str]:
-        """A process's life of so long, if wanted from when it is ready, ended by kill -9; what it said."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{folder} {seed} {planted}\n".encode())
-        self._process.stdin.flush()
-        said = self._read(b"\n", _PATIENCE_S)
-        child = int(said.split()[1])
-        while until_ready and b"\nready\n" not in said:
-            said += self._read(b"\n", _PATIENCE_S)
-        said += self._read(None, life_s)
-        os.kill(child, signal.SIGKILL)
-        said += self._read(b"end\n", _PATIENCE_S)
-        return [line for line in said.decode().splitlines()[1:-1] if line != "ready"]
-
-    def _read(self, until: bytes | None, for_s: float) -> bytes:
-        """Reads for so long, or up to some ending and at most so long."""
-        assert self._process.stdout is not None
-        output, said, deadline_s = self._process.stdout.fileno(), b"", time.monotonic() + for_s
-        while until is None or not said.endswith(until):
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                assert until is None, f"nothing ends with {until!r} in {said[-200:]!r}"
-                break
-            if select.select([output], [], [], left_s)[0]:
-                said += os.read(output, 65536)
-        return said
 
 
 @pytest.fixture
 def mother() -> Iterator[Mother]:
-    mother = Mother()
-    yield mother
-    mother.close()
+    with Mother("tests.faults.victim") as mother:
+        yield mother
 
 
-class Killing:
-    """Cycles of one process after the other on one data folder. `found` says what went wrong."""
+class DeskKilling(Killing):
+    """Of processes with nothing but a cash desk."""
 
     def __init__(self, mother: Mother, folder: Path, seed: int, planted: str = "nothing") -> None:
-        self._mother = mother
-        self._dice = random.Random(seed)
-        self._planted = planted
+        super().__init__(mother, seed, planted)
         self._receipts: list[Receipt] = []
         self._memos: list[str] = []
         self._folder = folder / "data"
         self._copy = folder / "copy"
-        self.cycles = 0
         self.acknowledged = 0
-        self.found: list[str] = []
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
 
@@ -119,15 +57,14 @@ class Killing:
             migrate(connection, MIGRATIONS[:2])
             connection.close()
         for _ in range(cycles):
+            child = self.mother.bear(self._folder, self.dice.randrange(2**32), self.planted)
             # The others die while they open, migrate or create the file.
-            until_ready = self._dice.random() < 0.75
-            said = self._mother.live_and_die(
-                self._folder,
-                self._dice.randrange(2**32),
-                self._planted,
-                self._dice.random() * (_LIFE_S if until_ready else _BIRTH_S),
-                until_ready=until_ready,
-            )
+            if self.dice.random() < 0.75:
+                self.mother.hear("ready\n")
+                self.mother.hear_for(self.dice.random() * _LIFE_S)
+            else:
+                self.mother.hear_for(self.dice.random() * _BIRTH_S)
+            said = [line for line in self.mother.kill(child) if line != "ready"]
             self._hear(said)
             self._look()
             self.cycles += 1
@@ -173,7 +110,7 @@ class Killing:
 def test_no_kill_loses_or_doubles_what_was_acknowledged(mother: Mother, tmp_path: Path) -> None:
     cycles = seed = acknowledged = 0
     while cycles < CYCLES:
-        killing = Killing(mother, tmp_path, seed)
+        killing = DeskKilling(mother, tmp_path, seed)
         killing.run(min(_CYCLES_PER_FILE, CYCLES - cycles), old_schema=seed % 2 == 1)
         assert not killing.found, (seed, killing.found)
         cycles += killing.cycles
@@ -186,7 +123,7 @@ def test_no_kill_loses_or_doubles_what_was_acknowledged(mother: Mother, tmp_path
 
 def test_acknowledging_before_the_commit_is_found(mother: Mother, tmp_path: Path) -> None:
     for seed in range(20):
-        killing = Killing(mother, tmp_path, seed, planted="early")
+        killing = DeskKilling(mother, tmp_path, seed, planted="early")
         killing.run(10)
         if killing.found:
             print(f"found after {10 * seed + killing.cycles} kills: {killing.found[0]}")

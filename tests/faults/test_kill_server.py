@@ -5,13 +5,7 @@ server starts on the same folder, without anybody's help, holds nothing, and ans
 """
 
 import asyncio
-import os
-import random
-import select
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -27,9 +21,9 @@ from openbigmodel.billing.audit import verify
 from openbigmodel.db.data_folder import DATABASE_FILE
 from openbigmodel.settings import Settings
 from tests.conftest import SCALE
+from tests.faults.killing import Killing, Mother
 from tests.faults.paying_callers import COMPLETION_NANO, MODEL, PRICE, PROMPT_NANO, Callers, script, tokens_of
 from tests.integration.paid_platform import ScriptedEngine
-from tests.integration.server_process import ROOT
 
 CYCLES = round(8 * SCALE)
 CALLERS = 50
@@ -41,64 +35,20 @@ _ROWS = "SELECT request_id, claims, prompt_tokens, completion_tokens, charge FRO
 _MEMOS = "SELECT memo FROM ledger WHERE kind = 'topup'"
 
 
-class Mother:
-    """The process that forks the servers."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server_mother"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("BIGMODEL_")},
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",
-            },
-        )
-
-    def bear(self, *words: object) -> int:
-        """A new server's process id."""
-        assert self._process.stdin is not None
-        self._process.stdin.write((" ".join(map(str, words)) + "\n").encode())
-        self._process.stdin.flush()
-        return int(self._line().split()[1])
-
-    def kill(self, child: int) -> None:
-        """The end of a server, when it has come."""
-        os.kill(child, signal.SIGKILL)
-        assert self._line() == "end\n"
-
-    def _line(self) -> str:
-        output = self._process.stdout
-        assert output is not None
-        assert select.select([output], [], [], _START_S)[0], "the mother says nothing"
-        return output.readline().decode()
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        assert self._process.wait(10) == 0
-        self._process.stdout.close()
-
-
 @pytest.fixture
 def mother() -> Iterator[Mother]:
-    mother = Mother()
-    yield mother
-    mother.close()
+    with Mother("tests.faults.server_mother") as mother:
+        yield mother
 
 
-class Killing:
-    """One server after the other on one data folder. `found` says what went wrong."""
+class ServerKilling(Killing):
+    """Of whole servers."""
 
     def __init__(
         self, mother: Mother, folder: Path, engine: ScriptedEngine, seed: int, planted: str = "nothing"
     ) -> None:
-        self._mother = mother
+        super().__init__(mother, seed, planted)
         self._engine = engine
-        self._planted = planted
-        self._dice = random.Random(seed)
         self._folder = folder
         self._data = folder / "data"
         self._config = folder / "bigmodel.toml"
@@ -112,28 +62,26 @@ class Killing:
         self._account = str(self._do("accounts.create", new_folder=True, name="customer")["id"])
         key = str(self._do("keys.create", account=self._account)["key"])
         self._do("credit.add", account=self._account, yuan="1000", memo="0")
-        self.callers = Callers(self._port, key, self._dice)
+        self.callers = Callers(self._port, key, self.dice)
         self._memos = ["0"]
-        self.cycles = 0
-        self.found: list[str] = []
 
     def _do(self, command: str, *, new_folder: bool = False, **arguments: object) -> dict[str, Any]:
         return perform(Settings(data=self._data), command, arguments, new_folder=new_folder)
 
     async def cycle(self) -> None:
         """A server's life and death."""
-        child = self._mother.bear(self._config, self._data, self._port, self._planted)
+        child = self.mother.bear(self._config, self._data, self._port, self.planted)
         busy: list[Awaitable[None]] = []
-        if self._dice.random() < 1 / 6:
-            await asyncio.sleep(self._dice.random() * _BIRTH_S)
+        if self.dice.random() < 1 / 6:
+            await asyncio.sleep(self.dice.random() * _BIRTH_S)
         else:
             await self._until_it_answers()
             self._look_at_a_quiet_server()
             self.found += await self.callers.ask_again()
             busy.append(asyncio.create_task(self.callers.crowd(CALLERS)))
             busy.append(asyncio.create_task(asyncio.to_thread(self._add_credit)))
-            await asyncio.sleep(self._dice.random() * _LIFE_S)
-        self._mother.kill(child)
+            await asyncio.sleep(self.dice.random() * _LIFE_S)
+        self.mother.kill(child)
         await asyncio.gather(*busy)
         self.cycles += 1
         self._look_at_the_folder()
@@ -214,11 +162,13 @@ class Killing:
             self.found.append(f"{keys} first keys were shown")
 
 
-async def killed(mother: Mother, folder: Path, cycles: int, seed: int, planted: str = "nothing") -> Killing:
+async def killed(
+    mother: Mother, folder: Path, cycles: int, seed: int, planted: str = "nothing"
+) -> ServerKilling:
     """So many lives, or as many as it takes to find something."""
     async with ScriptedEngine(script) as engine:
         # Its first commands run a loop of their own.
-        killing = await asyncio.to_thread(Killing, mother, folder, engine, seed, planted)
+        killing = await asyncio.to_thread(ServerKilling, mother, folder, engine, seed, planted)
         while killing.cycles < cycles and not killing.found:
             await killing.cycle()
             engine.requests.clear()

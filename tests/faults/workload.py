@@ -71,7 +71,7 @@ class Workload:
             self._begin(desk.cashier.refund, dice.choice(self.receipts).log_id, part)
         else:
             desk.now_ms += dice.randrange(DAY_MS // 4)
-            self._wait_for(asyncio.ensure_future(desk.cashier.expire()))
+            self._wait_for(asyncio.ensure_future(desk.cashier.tend()))
 
     def _grant(self, account_id: str) -> None:
         dice, now_ms = self._dice, self._desk.now_ms

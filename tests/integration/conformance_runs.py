@@ -130,3 +130,14 @@ RUNS: dict[str, Callable[[Path], Report]] = {
     "glm → glm": _chained("glm"),
     "glm → openai": _chained("vllm"),
 }
+# The runs with the suite's engine behind us, and its kind.
+KINDS = {
+    "openai (vLLM)": "openai",
+    "openai (SGLang)": "openai",
+    "glm": "glm",
+    "glm → glm": "glm",
+    "glm → openai": "openai",
+}
+# Where a call cannot be forced, and the recommended checks that say so (docs/conformance.md).
+UNFORCED = frozenset(("embedded", "llama-server"))
+FORCED_CHECKS = frozenset(("answers.tool_choice_required", "answers.tool_choice_named"))

@@ -36,6 +36,9 @@ class EchoRoute:
             return None
         return head
 
+    def owner(self, accepted: object) -> str:
+        return "owner"
+
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         assert accepted is head
         seen = echo("hot", head.method.decode(), head.target.decode(), body)

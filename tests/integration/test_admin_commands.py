@@ -317,7 +317,13 @@ def test_packs(bigmodel: CommandLine, account: str) -> None:
         *("--from", "2026-01-01T00:00:00Z", "--to", "2099-01-01T00:00:00Z"),
     )
     assert "Nothing here is called b:" in made.pop("warning")
-    assert made == {"id": made["id"], "account": account, "tokens": 1000}
+    assert made == {
+        "id": made["id"],
+        "account": account,
+        "tokens": 1000,
+        "from": "2026-01-01T00:00:00.000Z",
+        "to": "2099-01-01T00:00:00.000Z",
+    }
     gift = bigmodel(*grant, "--calls", "3", "--gift", "--to", "2098-01-01T00:00:00Z")
     bigmodel(*grant, "--calls", "1", "--from", "2098-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z")
 

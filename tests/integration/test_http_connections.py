@@ -44,6 +44,9 @@ class StreamRoute:
             return None
         return "accepted"
 
+    def owner(self, accepted: object) -> str:
+        return "owner"
+
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         sink.start(b"")
         return Streaming(self, sink, int(head.get(b"x-parts") or b"0"))

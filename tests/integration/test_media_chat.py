@@ -210,6 +210,24 @@ def test_bad_media_are_told_before_anybody_is_asked(
     assert len(engine.requests) == asked
 
 
+@pytest.fixture(scope="module")
+def try_out(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The demo model, which answers for models that can see."""
+    with server(tmp_path_factory.mktemp("try-out")) as process:
+        yield process.started()
+
+
+@pytest.mark.parametrize("url", [DATA_URL, "http://127.0.0.1:9/nowhere.png"])
+def test_the_demo_model_says_that_it_cannot_see(try_out: ServerProcess, url: str) -> None:
+    reply = ask(try_out, image(url), model="glm-4.6v")
+
+    assert (reply.status, reply.json["error"]["code"]) == (400, "1210")
+    assert reply.json["error"]["message"] == (
+        "messages[0].content[1].type 参数非法：该模型背后的引擎不支持图片。"
+        "请去掉这一部分，或请运营者为该模型配置支持图片的引擎。"
+    )
+
+
 def test_another_glm_platform_gets_the_callers_own_words(
     platform: ServerProcess, engine: ThreadedFakeEngine, site: Site
 ) -> None:

@@ -114,7 +114,7 @@ def test_nothing_in_the_catalogue_is_fetched_for_a_request(web: World) -> None:
         content = [{"type": "text", "text": "?"}, forms[number % len(forms)](url)]
         messages = msgspec.convert([{"role": "user", "content": content}], list[Message])
         assert MODEL is not None
-        media.prepare(messages, MODEL, done.set_result)
+        media.prepare(messages, MODEL, done.set_result, "owner")
         return await done
 
     async def use(fetcher: Fetcher) -> list[object]:

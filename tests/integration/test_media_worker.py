@@ -71,7 +71,7 @@ async def prepared(media: Media, *content: dict[str, object]) -> list[Message] |
     done: asyncio.Future[list[Message] | ApiError] = asyncio.get_running_loop().create_future()
     messages = msgspec.convert([{"role": "user", "content": content}], list[Message])
     assert MODEL is not None
-    media.prepare(messages, MODEL, done.set_result)
+    media.prepare(messages, MODEL, done.set_result, "owner")
     return await done
 
 
@@ -203,7 +203,7 @@ def test_who_leaves_ends_the_download(web: World) -> None:
         told: list[object] = []
         messages = msgspec.convert([{"role": "user", "content": [image(f"{SITE}/x")]}], list[Message])
         assert MODEL is not None
-        preparation = media.prepare(messages, MODEL, told.append)
+        preparation = media.prepare(messages, MODEL, told.append, "owner")
         while not web.web.heads:
             await asyncio.sleep(0.005)
         preparation.cancel()

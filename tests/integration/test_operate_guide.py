@@ -83,4 +83,4 @@ def test_both_guides_have_the_same_commands() -> None:
         [re.sub(r'"[^"]*"', '""', block) for block in blocks(guide, "sh")] for guide in GUIDES
     )
     assert english == chinese
-    assert len(english) == 8
+    assert len(english) == 9

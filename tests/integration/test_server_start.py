@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -10,8 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
+from openbigmodel.db.migrations import MIGRATIONS, migrate
 from tests.integration.server_process import ServerProcess, alive, server, wait_until
 
 
@@ -118,6 +121,28 @@ def test_a_database_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data" / "bigmodel.db").write_bytes(b"no database at all" * 100)
 
     assert "bigmodel.db" in refused(tmp_path)
+
+
+def test_a_database_of_a_newer_release_is_refused_and_not_touched(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    connection = apsw.Connection(str(data / "bigmodel.db"))
+    connection.pragma("journal_mode", "wal")
+    migrate(connection)
+    newer = len(MIGRATIONS) + 1
+    connection.pragma("user_version", newer)
+    connection.close()
+    before = {file: file.read_bytes() for file in data.iterdir()}
+
+    sentence = refused(tmp_path)
+
+    assert (
+        "newer release" in sentence
+        and f"schema {newer}" in sentence
+        and str(data / "bigmodel.db") in sentence
+    )
+    after = {file: file.read_bytes() for file in data.iterdir() if file.name != "lock"}
+    assert after == before
 
 
 def test_the_next_start_prints_no_key_and_knows_the_old_one(tmp_path: Path) -> None:
@@ -242,3 +267,25 @@ def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
             os.close(read_end)
             os.close(write_end)
             process.kill()
+
+
+def test_who_reads_the_banner_may_ask_at_once(tmp_path: Path) -> None:
+    """Four starts: a request that met an engine which had not begun to start was refused, in about half of them."""
+    body = json.dumps({"model": "glm-4.6", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]})
+    statuses = []
+    for number in range(4):
+        command = serve_command(tmp_path / str(number), 0)
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                port = int(process.stdout.readline().split("/api/")[0].rpartition(":")[2])
+                key = next(line.split()[-1] for line in process.stdout if line.startswith("API key: "))
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+                    client.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {key}"})
+                    statuses.append(client.getresponse().status)
+            finally:
+                process.terminate()
+
+    assert statuses == [200] * 4

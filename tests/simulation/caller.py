@@ -9,6 +9,20 @@ from tests.simulation.requests import Ask, Log
 from tests.simulation.virtual_time import SECOND_US, Scope
 
 TRIES_MAX = 4
+# Of a request; the same when it is sent again.
+SAID = (
+    "request_id",
+    "body",
+    "model",
+    "prompt",
+    "cached",
+    "prompt_bound",
+    "prompt_estimate",
+    "max_tokens",
+    "stream",
+    "coding",
+    "file",
+)
 
 
 class Exchange(Protocol):
@@ -34,7 +48,7 @@ class Connection:
         if self._close():
             self.ask.refused = code
             self._caller.log.add(f"refused {code}")
-            if code in {"1305", "1231"}:
+            if code in {"1302", "1303", "1305", "1231"}:
                 self._caller.try_again(self.ask, self._tries)
 
     def chunk(self) -> None:
@@ -115,9 +129,8 @@ class Caller:
 
     def _again(self, ask: Ask, changed: bool) -> Ask:
         again = self._new_ask(self.account)
-        for name in ("request_id", "body", "model", "prompt", "cached", "prompt_bound", "prompt_estimate"):
+        for name in SAID:
             setattr(again, name, getattr(ask, name))
-        again.max_tokens, again.stream = ask.max_tokens, ask.stream
         if changed:
             again.body = again.number
         return again

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from openbigmodel.billing.audit import verify
-from openbigmodel.billing.cashier import Cashier, Payer
+from openbigmodel.billing.cashier import Cashier, Payer, Plans
 from openbigmodel.billing.ledger import Hold, Pack
 from openbigmodel.billing.plans import PlanHold
 from openbigmodel.billing.pricing import FREE, Price
@@ -139,7 +139,7 @@ class CashierMoney:
         task.add_done_callback(lambda task: done(task.exception()))
 
     def expire(self) -> None:
-        self._loop.create_task(self.cashier.expire())
+        self._loop.create_task(self.cashier.tend())
 
     def audit(self) -> list[str]:
         return [*self.cashier.audit(), *map(repr, self._loop.errors)]
@@ -165,11 +165,15 @@ class CashierWorld(World):
         self.cashier = self.cashier_type(
             self.database.database,
             PriceList(self.prices),
-            NoPlans(),
+            self.open_plans(),
             now_ms=self.clock.now_ms,
             new_id=lambda: names.pop() if names else self.new_id(),
         )
         return CashierMoney(self.cashier, self.loop, names)
+
+    def open_plans(self) -> Plans:
+        """Those of a new process."""
+        return NoPlans()
 
     def crash_disk(self) -> None:
         self.database.crash()
@@ -201,7 +205,7 @@ class CashierWorld(World):
             elif kind != "post":
                 entry_id = pack_id if kind == "pack_grant" else log_id
                 disk.entries.append(Entry(kind, entry_id, account, amount, pack_id))
-        for usage_id, *facts, made, digest, reply in connection.execute(REQUESTS):
+        for usage_id, *facts, made, plan_credits, digest, reply in connection.execute(REQUESTS):
             log_id, request_id, account, prompt, cached, completion, version, nano = facts
             usage = Usage(prompt, cached, completion)
             bill = Bill(
@@ -214,6 +218,7 @@ class CashierWorld(World):
                 burns.get(usage_id, ()),
                 bool(made),
                 None if reply is None else (digest, reply),
+                plan_credits,
             )
             disk.write(bill)
 
@@ -229,7 +234,7 @@ FROM ledger AS l JOIN books AS b ON b.id = l.book ORDER BY l.seq
 REQUESTS = """
 SELECT
     u.id, u.log_id, u.request_id, u.account_id, u.prompt_tokens, u.cached_tokens, u.completion_tokens,
-    u.price_version, u.charge, u.claims, r.body_digest, r.reply
+    u.price_version, u.charge, u.claims, u.plan_credits, r.body_digest, r.reply
 FROM usage AS u LEFT JOIN replies AS r USING (account_id, request_id) ORDER BY u.id
 """
 

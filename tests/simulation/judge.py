@@ -31,9 +31,9 @@ def check(holds: bool, sentence: str) -> None:
         raise Wrong(sentence)
 
 
-def admission(world: "World", ask: Ask, before: "Before", hold: Hold | None) -> None:
-    """Packs first, in their order, then the balance, and no refusal of what these cover."""
-    if hold is None and ask.refused != "1113":
+def admission(world: "World", ask: Ask, before: "Before", hold: Hold | None, code: str) -> None:
+    """Packs first, in their order, then the balance, and no refusal of what these cover. `code` is that of a refusal."""
+    if hold is None and code != "1113":
         return
     price = world.versions[ask.price_version]
     shares = before.shares(ask) if price.bound(ask.prompt_bound, ask.max_tokens) else []
@@ -102,6 +102,17 @@ def at_the_end(world: "World") -> None:
 
 def one_request(world: "World", ask: Ask, bill: Bill | None) -> None:
     name = f"request {ask.log_id} of {ask.account}"
+    if ask.refused and not ask.asked:
+        check(bill is None, f"{name} was refused with {ask.refused}, and is written down")
+    if (
+        ask.asked
+        and ask.held_for is not None
+        and not (ask.reserved is None and world.versions[ask.price_version].free)
+    ):
+        check(
+            ask.held_for == ask.prompt_bound,
+            f"{name} is as long as {ask.prompt_bound}, held for {ask.held_for}",
+        )
     if ask.ended and not ask.replayed:
         check(bill is not None, f"{name} was answered, and is not on disk")
     if ask.left_us is not None and ask.asked:
@@ -131,7 +142,7 @@ def amount_of_tokens(ask: Ask, usage: Usage, price: Price, name: str) -> None:
     made = max(ask.produced, 0 if said is None else said.completion_tokens)
     check(ask.delivered <= usage.completion_tokens, f"{name} got more than is billed")
     check(usage.completion_tokens <= made, f"{name} is billed {usage.completion_tokens} of {made} tokens")
-    if not price.free:
+    if not price.free or ask.reserved is not None:
         check(usage.completion_tokens <= ask.max_tokens, f"{name} is billed more than it asked for")
     if said is None:
         check(usage.prompt_tokens <= ask.prompt_bound, f"{name} is billed more prompt than it can have")

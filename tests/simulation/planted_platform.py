@@ -5,20 +5,26 @@ from typing import Any
 
 import apsw
 
+from openbigmodel.billing import plans as plans_module
 from openbigmodel.billing.cashier import Cashier
 from openbigmodel.billing.entries import CashMove, Entry, Settlement
-from openbigmodel.billing.ledger import Hold
-from openbigmodel.billing.plans import PlanHold
+from openbigmodel.billing.ledger import Hold, Ledger
+from openbigmodel.billing.plan_windows import credits_of
+from openbigmodel.billing.plans import PlanHold, PlanRecord, Plans
+from openbigmodel.billing.pricing import Price
 from openbigmodel.billing.replies import Claimed, StoredReply
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
+from openbigmodel.catalog import CreditRates
 from openbigmodel.db.queries import QUERIES
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.inference import exchange as exchange_module
 from openbigmodel.inference import pipeline as pipeline_module
+from openbigmodel.inference.admission import Admission
 from openbigmodel.inference.engine_reader import EngineReader
 from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.measurement import Measured, measured
+from openbigmodel.limits import Limits, Place
 from tests.simulation.bank import Done
 from tests.simulation.cashier_world import CashierWorld
 from tests.simulation.platform_world import PlatformWorld, WatchedCashier
@@ -104,9 +110,9 @@ class CashierWritesAgainWithoutLooking(Cashier):
 class CashierGivesUpTheUnknown(Cashier):
     """What could not be looked up at once is never looked up."""
 
-    async def expire(self) -> None:
+    async def tend(self) -> None:
         self._unknown.clear()
-        await super().expire()
+        await super().tend()
 
 
 @planted_cashier
@@ -134,6 +140,102 @@ def any_row_of_the_request_is_its_charge(self: Settlement, connection: apsw.Conn
 
 
 plant("AnyRowIsTheCharge", Settlement, "is_there", any_row_of_the_request_is_its_charge)
+
+
+# plans, limits and prompts that turn out longer
+
+
+def planted(owner: Any, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(bug: Callable[..., Any]) -> Callable[..., Any]:
+        plant(bug.__name__, owner, name, bug)
+        return bug
+
+    return decorate
+
+
+_left = Plans._left
+_hold_more = Admission.hold_more
+_ledger_hold = Ledger.hold
+
+
+@planted(Plans, "_left")
+def the_week_has_no_end(self: Plans, standing: Any, plan: PlanRecord, at_ms: int) -> int:
+    """Only what is left of the hours is looked at."""
+    week, standing.week = standing.week, None
+    try:
+        return _left(self, standing, plan, at_ms)
+    finally:
+        standing.week = week
+
+
+@planted(Plans, "_left")
+def what_is_reserved_is_there_for_others(self: Plans, standing: Any, plan: PlanRecord, at_ms: int) -> int:
+    """Requests under way are forgotten."""
+    held, standing.held = standing.held, 0
+    try:
+        return _left(self, standing, plan, at_ms)
+    finally:
+        standing.held = held
+
+
+@planted(plans_module, "credits_of")
+def off_peak_costs_the_same(rates: CreditRates, usage: Usage, percent: int) -> int:
+    """A request takes what it would at noon."""
+    return credits_of(rates, usage, 100)
+
+
+@planted(Plans, "take_back")
+def credits_of_a_lost_row_are_gone(self: Plans, hold: PlanHold) -> None:
+    """A row that was never written has used its credits all the same."""
+
+
+@planted(Plans, "_restore")
+def windows_are_new_after_a_start(self: Plans, *_: object) -> None:
+    """What was used before a restart is forgotten."""
+
+
+@planted(Admission, "hold_more")
+def a_file_is_free_with_a_plan(self: Admission, prompt_tokens: int) -> None:
+    """What a prompt has more is only held for where money is held."""
+    if isinstance(self._hold, Hold):
+        _hold_more(self, prompt_tokens)
+
+
+@planted(Admission, "hold_more")
+def a_file_is_held_for_twice(self: Admission, prompt_tokens: int) -> None:
+    """A plan's first hold stays when the second is taken."""
+    first = self._hold
+    if isinstance(first, PlanHold):
+        standing = first.standing
+        standing.held += first.reserved
+    _hold_more(self, prompt_tokens)
+
+
+@planted(Admission, "hold_more")
+def a_file_is_not_held_for(self: Admission, prompt_tokens: int) -> None:
+    """What a prompt has more is believed, and not held for."""
+    self.prompt_bound += prompt_tokens
+
+
+@planted(Ledger, "hold")
+def free_while_short_is_free_for_ever(
+    self: Ledger, account: str, price: Price, model: str, prompt: int, completion: int, now_ms: int
+) -> Hold:
+    """Of a price whose lowest band is free, nothing is ever taken from a request that was short at first."""
+    if not price.bound(prompt, completion):
+        return Hold(None, 0, (), price, open=False)
+    return _ledger_hold(self, account, price, model, prompt, completion, now_ms)
+
+
+@planted(Limits, "take_back")
+def who_is_refused_has_been_there(self: Limits, place: Place | None) -> None:
+    """A request without money counts among those of the minute and of the day."""
+    self.leave(place)
+
+
+@planted(Limits, "_take_of_day")
+def a_day_has_no_end(self: Limits, *_: object) -> None:
+    """Requests of the day are not counted."""
 
 
 # the way of a request

@@ -3,25 +3,23 @@
 Bytes are what passes between them. Time, the disk's moods and the sockets are not real.
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+import apsw
 import msgspec
 
 from openbigmodel.auth.api_keys import Principal
-from openbigmodel.billing.cashier import Cashier
+from openbigmodel.billing.cashier import Cashier, Payer
+from openbigmodel.billing.daily_count import DailyCount
 from openbigmodel.billing.ledger import Hold
-from openbigmodel.billing.plans import PlanHold
+from openbigmodel.billing.plans import PlanHold, Plans
 from openbigmodel.billing.replies import StoredReply
 from openbigmodel.billing.store import UsageLine
-from openbigmodel.billing.usage import Usage
-from openbigmodel.catalog import Model
-from openbigmodel.engines.connection import EngineConsumer
-from openbigmodel.engines.endpoint import EngineUnavailable
+from openbigmodel.catalog import Catalog, Model
 from openbigmodel.engines.profiles import Profile
 from openbigmodel.engines.registry import Registry, Route, Target
+from openbigmodel.errors import ApiError
 from openbigmodel.ids import IdSource
 from openbigmodel.inference import silence as silence_module
 from openbigmodel.inference.admission import Admissions, digest_of
@@ -31,189 +29,18 @@ from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.limits import Limits
 from openbigmodel.telemetry import Metrics, RequestLog
-from tests.simulation import caller
+from tests.simulation import caller, coding_plans, judge, limit_rules
 from tests.simulation.bank import Done, Money
 from tests.simulation.cashier_world import CashierWorld
-from tests.simulation.engine import Call, Engine, EngineAway
+from tests.simulation.judge import check
 from tests.simulation.requests import Ask, Log
+from tests.simulation.slow_files import SIZES, WatchedMedia
+from tests.simulation.wires import Socket, WiredEngine
 from tests.simulation.world import EXEMPT, MODELS, Parts, World
 
 PAAS = Surface(prefix="/api/paas/v4")
-# One chunk is this text. Five bytes, so that it is one token where tokens are estimated by the size of the text.
-WORD = b"word "
+CODING = Surface(prefix="/api/coding/paas/v4", coding=True)
 SILENCE_S_MAX = 30.0
-NUMBER = re.compile(rb"number (\d+)")
-
-
-class Wire:
-    """What an engine makes, in the words of OpenAI's protocol, as a stream or as one body."""
-
-    headers: Mapping[bytes, bytes] = {}
-
-    def __init__(self, consumer: EngineConsumer, ask: Ask, *, stream: bool) -> None:
-        self.call: Call | None = None
-        self._consumer = consumer
-        self._ask = ask
-        self._stream = stream
-        self._started = False
-        self._cancelled = False
-        self._usage: dict[str, Any] | None = None
-
-    def pause(self) -> None:
-        """Nobody here reads slowly."""
-
-    def resume(self) -> None:
-        """Nobody here reads slowly."""
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        assert self.call is not None
-        self.call.cancel()
-
-    def engine_chunk(self) -> None:
-        if self._stream:
-            self._send(b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % WORD)
-
-    def engine_usage(self, usage: Usage, *, final: bool) -> None:
-        said = {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        }
-        if self._stream:
-            self._send(b"data: %b\n\n" % msgspec.json.encode({"choices": [], "usage": said}))
-        elif final:
-            self._usage = said
-        else:
-            self._ask.reported = None
-
-    def engine_ended(self) -> None:
-        if self._stream:
-            self._send(
-                b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
-            )
-        else:
-            message = {"role": "assistant", "content": (WORD * self._ask.chunks).decode()}
-            body: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-            if self._usage is not None:
-                body["usage"] = self._usage
-            self._send(msgspec.json.encode(body))
-        if not self._cancelled:
-            self._consumer.engine_ended()
-
-    def engine_failed(self) -> None:
-        self._consumer.engine_failed("it died")
-
-    def _send(self, data: bytes) -> None:
-        if not self._started:
-            self._started = True
-            self._consumer.engine_started(200)
-        if not self._cancelled:
-            self._consumer.engine_data(data)
-
-
-class TokenCounter:
-    """An engine's answer to how long a prompt is."""
-
-    headers: Mapping[bytes, bytes] = {}
-
-    def __init__(self, consumer: EngineConsumer, count: int | None) -> None:
-        self._consumer = consumer
-        self._count = count
-        self._cancelled = False
-
-    def pause(self) -> None:
-        """It is too short for that."""
-
-    def resume(self) -> None:
-        """It is too short for that."""
-
-    def cancel(self) -> None:
-        self._cancelled = True
-
-    def answer(self) -> None:
-        if self._cancelled:
-            return
-        if self._count is None:
-            self._consumer.engine_failed("it died")
-            return
-        self._consumer.engine_started(200)
-        self._consumer.engine_data(b'{"input_tokens": %d}' % self._count)
-        self._consumer.engine_ended()
-
-
-class WiredEngine:
-    """The world's engine, as the platform knows engines."""
-
-    name = "engine"
-    kind = "openai"
-    state = "ready"
-
-    def __init__(self, engine: Engine, profile: Profile, asks: dict[int, Ask]) -> None:
-        self.profile = profile
-        self._engine = engine
-        self._asks = asks
-        # Who is asked again, still asks for the same; a body may have come a second time by then.
-        self._asked: dict[EngineConsumer, Ask] = {}
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> "Wire | TokenCounter":
-        found = NUMBER.search(body)
-        assert found is not None
-        ask, engine = self._asked.setdefault(consumer, self._asks[int(found[1])]), self._engine
-        if path != "/chat/completions":
-            counter = TokenCounter(consumer, None if engine.random.random() < 0.3 else max(1, ask.prompt))
-            engine.scope.after(engine.random.randrange(2_000_000), counter.answer)
-            return counter
-        wire = Wire(consumer, ask, stream=b'"stream":true' in body)
-        try:
-            wire.call = engine.ask(ask, wire)
-        except EngineAway:
-            raise EngineUnavailable("it is away") from None
-        return wire
-
-
-class Socket:
-    """The caller's end of a connection, as the platform knows sinks."""
-
-    peer = "127.0.0.1"
-
-    def __init__(self, connection: caller.Connection, *, whole: bool) -> None:
-        """`whole`: the engine makes whole answers for this request, of which the platform sees one piece."""
-        self._connection = connection
-        self._whole = whole
-
-    def respond(self, status: int, headers: bytes, body: bytes) -> None:
-        if status == 200:
-            replayed = b"x-idempotent-replay: true" in headers
-            words = body.count(WORD)
-            self._connection.ended(body, min(words, 1) if self._whole else words, replayed=replayed)
-            return
-        code = json.loads(body)["error"]["code"]
-        if code in {"1113", "1231", "1305"}:
-            self._connection.refused(code)
-        else:
-            self._connection.broken()
-
-    def start(self, headers: bytes) -> None:
-        """The head of a stream tells nothing here."""
-
-    def write(self, data: bytes) -> None:
-        for _ in range(data.count(WORD)):
-            self._connection.chunk()
-
-    def end(self, data: bytes = b"") -> None:
-        self.write(data)
-        if b"network_error" in data:
-            self._connection.broken()
-        else:
-            self._connection.ended(b"", 0)
-
-    def abort(self) -> None:
-        self._connection.broken()
 
 
 class InOrder:
@@ -236,9 +63,20 @@ class InOrder:
 
 
 class WatchedCashier(Cashier):
-    """Notes which charges could not be stored."""
+    """Notes which charges could not be stored, and has every hold judged."""
 
     unsaved: set[str]
+    world: "PlatformWorld"
+
+    def hold(self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int) -> Hold | PlanHold:
+        watch = Admitted(self.world, payer, prompt_bound)
+        try:
+            hold = super().hold(payer, model_id, prompt_bound, completion_bound)
+        except ApiError as error:
+            watch.judge(None, error.code)
+            raise
+        watch.judge(hold, "")
+        return hold
 
     def settle(
         self, hold: Hold | PlanHold, line: UsageLine, done: Done, reply: StoredReply | None = None
@@ -251,21 +89,51 @@ class WatchedCashier(Cashier):
         return super().settle(hold, line, told, reply)
 
 
+class Admitted:
+    """What was there just before a hold, to judge it by."""
+
+    def __init__(self, world: "PlatformWorld", payer: Payer, prompt_bound: int) -> None:
+        ask, now_ms = world.at_work, world.clock.now_ms()
+        self._world = world
+        self._plan = payer.plan
+        self._before = world.before(world.cashier.ledger, payer.account_id)
+        self._standing = coding_plans.Standing(world.money_plans, payer.account_id, now_ms)
+        ask.held_for, ask.held, ask.reserved = prompt_bound, 0, None
+        ask.price_version = world.prices[ask.model].version
+
+    def judge(self, hold: Hold | PlanHold | None, code: str) -> None:
+        world, ask = self._world, self._world.at_work
+        if isinstance(hold, PlanHold) or (hold is None and code not in {"1113", "1120"}):
+            ask.price_version = 0
+            check(self._plan, f"{ask.log_id} is paid by a plan, and its key is none of one")
+            coding_plans.admission(world, ask, self._standing, hold, code)
+            return
+        if self._plan:
+            at_ms = world.money_plans._clock.at(self._standing.now_ms)
+            excused = world.plans.not_begun(ask.account, at_ms)
+            check(excused, f"{ask.log_id} is to be paid by a plan, and is not")
+        ask.held = 0 if hold is None else hold.cash
+        judge.admission(world, ask, self._before, hold, code)
+
+
 class PipelineDesk:
     """Takes the world's requests to the pipeline."""
 
-    def __init__(self, pipeline: Pipeline, asks: dict[int, Ask], *, always_stream: bool) -> None:
+    def __init__(self, world: "PlatformWorld", pipeline: Pipeline) -> None:
         self.pipeline = pipeline
-        self._asks = asks
-        self._always_stream = always_stream
+        self._world = world
 
     def accept(self, ask: Ask, connection: caller.Connection) -> ChatExchange | None:
-        # A question to the engine is asked before `chat` returns.
-        self._asks[ask.body] = ask
+        # A question to the engine is asked before `chat` returns, unless a file has to be fetched first.
+        self._world.at_work = self._world.by_body[ask.body] = ask
         ask.prompt_estimate = None
+        content: object = f"number {ask.body}"
+        if ask.file is not None:
+            file = {"file_url": f"http://files.example/{ask.file}"}
+            content = [{"type": "text", "text": content}, {"type": "file", "file": file}]
         request: dict[str, object] = {
             "model": ask.model,
-            "messages": [{"role": "user", "content": f"number {ask.body}"}],
+            "messages": [{"role": "user", "content": content}],
             "stream": ask.stream,
             "max_tokens": ask.max_tokens,
         }
@@ -274,45 +142,66 @@ class PipelineDesk:
         body = msgspec.json.encode(request)
         ask.prompt_bound = prompt_bound(read_chat_request(body), body)
         ask.digest = digest_of(body)
-        principal = Principal(ask.account, "key", exempt=ask.account in EXEMPT)
-        who = Caller(principal, PAAS, "/api/paas/v4/chat/completions", "en")
-        exchange = self.pipeline.chat(
-            body, who, Socket(connection, whole=not (ask.stream or self._always_stream))
-        )
+        exempt, surface = ask.account in EXEMPT, CODING if ask.coding else PAAS
+        principal = Principal(ask.account, "key", "coding" if ask.coding else "standard", exempt=exempt)
+        who = Caller(principal, surface, f"{surface.prefix}/chat/completions", "en")
+        whole = not (ask.stream or self._world.profile.always_stream)
+        exchange = self.pipeline.chat(body, who, Socket(connection, whole=whole))
         if exchange is not None:
             ask.log_id = exchange._id
         return exchange
-
-    def hold_of(self, exchange: object) -> Hold:
-        assert isinstance(exchange, ChatExchange)
-        assert exchange._admission is not None
-        hold = exchange._admission._hold
-        assert isinstance(hold, Hold)
-        return hold
 
 
 class PlatformWorld(CashierWorld):
     """Nothing but wires, clocks and disks is simulated."""
 
     cashier_type = WatchedCashier
+    at_work: Ask
+    money_plans: Plans
+    pipeline: Pipeline
 
     def __init__(self, seed: int, parts: Parts, log: Log) -> None:
         super().__init__(seed, parts, log)
+        random = self.random
         self.by_body: dict[int, Ask] = {}
         self.unsaved: set[str] = set()
         self.profile = Profile(
             name="any",
-            always_stream=self.random.random() < 0.5,
-            prompt_counter="input_tokens" if self.random.random() < 0.5 else "",
+            always_stream=random.random() < 0.5,
+            prompt_counter="input_tokens" if random.random() < 0.5 else "",
         )
+        self.files = random.choice((0.0, 0.0, 0.1, 0.4))
+        self.limits = limit_rules.choose(random)
+        self.plans = coding_plans.PlanWorld(random, self.clock.now_ms())
+        limited = {} if self.limits is None else {"*": self.limits}
+        self.models = {
+            model: Model(
+                id=model,
+                listed=True,
+                inputs=("text", "file"),
+                limits=limited if model == limit_rules.LIMITED else {},
+                coding=model if model in coding_plans.RATES else None,
+                credits=coding_plans.RATES.get(model),
+            )
+            for model in MODELS
+        }
+        if self.plans.spans:
+            connection = apsw.Connection(str(self.path))
+            self.plans.subscribe(connection)
+            connection.close()
         self.patience = silence_module.FIRST_TOKEN_TIMEOUT_S, silence_module.BETWEEN_TOKENS_TIMEOUT_S
         silence_module.FIRST_TOKEN_TIMEOUT_S = silence_module.BETWEEN_TOKENS_TIMEOUT_S = SILENCE_S_MAX
 
+    def open_plans(self) -> Plans:
+        catalog = Catalog(self.models, self.plans.rules)
+        self.money_plans = Plans(self.database.database, catalog, now_ms=self.clock.now_ms)
+        return self.money_plans
+
     def open_desk(self, money: Money) -> Any:
         assert isinstance(self.cashier, WatchedCashier)
-        self.cashier.unsaved = self.unsaved
-        engine = WiredEngine(self.engine, self.profile, self.by_body)
-        routes = {model: Route(Model(id=model), (Target(engine, model),)) for model in MODELS}
+        self.cashier.unsaved, self.cashier.world = self.unsaved, self
+        engine = WiredEngine(self.engine, self.profile, self.by_body, lambda: self.at_work)
+        routes = {name: Route(model, (Target(engine, name),)) for name, model in self.models.items()}
 
         def now_s() -> float:
             return self.clock.now_ms() / 1000
@@ -320,26 +209,102 @@ class PlatformWorld(CashierWorld):
         def monotonic_s() -> float:
             return self.schedule.now_us / 1_000_000
 
+        earlier = DailyCount(self.database.database.read)
+        limits = Limits(10_000, now_s=monotonic_s, wall_s=now_s, earlier=earlier)
+        self.media = WatchedMedia(self.random, lambda: self.at_work, self.file_is_there)
         self.pipeline = Pipeline(
             registry=Registry([engine], routes),
-            admissions=Admissions(Limits(10_000, now_s=monotonic_s, wall_s=now_s), self.cashier),
+            admissions=Admissions(limits, self.cashier),
             request_log=RequestLog(Silence(), as_json=True),
             metrics=Metrics(),
             ids=IdSource(now_s, self.random.randbytes),
+            media=self.media,
             now_s=now_s,
             monotonic_s=monotonic_s,
         )
         self.pipeline.exchanges = InOrder()  # type: ignore[assignment]
-        return PipelineDesk(self.pipeline, self.by_body, always_stream=self.profile.always_stream)
+        return PipelineDesk(self, self.pipeline)
+
+    def crash(self) -> None:
+        if self.money is not None:
+            self.media.crash()
+            self.loop.run_ready()
+        super().crash()
+
+    def file_is_there(self, ask: Ask) -> None:
+        self.log.add("file", ask.log_id)
+        self.at_work = ask
+
+    def new_ask(self, account: str) -> Ask:
+        ask, random = super().new_ask(account), self.random
+        ask.coding = account in self.plans.spans and random.random() < 0.8
+        if self.files and random.random() < self.files:
+            ask.file = random.choice(SIZES)
+            ask.prompt += random.randrange(ask.file + 1)
+        return ask
+
+    def accept(self, money: Money, desk: Any, ask: Ask, connection: caller.Connection) -> ChatExchange | None:
+        ask.process = self.process
+        ask.price_version = 0
+        before = self.taken(ask)
+        exchange: ChatExchange | None = desk.accept(ask, connection)
+        self.log.add("accepted" if exchange else "not accepted", f"{ask.account} {ask.number} {ask.log_id}")
+        if exchange is None:
+            name = f"request {ask.number} of {ask.account}"
+            after = self.taken(ask)
+            if not before[0].counted:
+                # After a start the disk is asked how many there were today.
+                before = before[0]._replace(today=after[0].today, counted=after[0].counted), before[1]
+            check(
+                before == after, f"{name} was refused, and has left something behind: {before} became {after}"
+            )
+            if ask.held_for is None:
+                limit_rules.refusal(self.limits, before[0], ask.refused, name)
+        return exchange
+
+    def taken(self, ask: Ask) -> tuple[limit_rules.Taken, tuple[object, ...]]:
+        """Everything that a request may have taken."""
+        ledger, now_ms = self.cashier.ledger, self.clock.now_ms()
+        packs = [(pack.id, pack.left, pack.held) for pack in ledger.packs(ask.account) if pack.to_ms > now_ms]
+        plans, limits = self.money_plans, self.pipeline.admissions.limits
+        place = limit_rules.taken(limits, ask.account, ask.model, self.schedule.now_us)
+        money = ledger.balance(ask.account), ledger.held(ask.account), packs
+        plan = plans.held(ask.account), plans.quota(ask.account, now_ms)
+        return place, (*money, *plan, len(self.pipeline.admissions.running))
+
+    def look(self) -> None:
+        super().look()
+        if self.money is not None:
+            coding_plans.meanwhile(self, self.money_plans)
+            limit_rules.meanwhile(self, self.pipeline.admissions.limits)
 
     def finish(self) -> None:
         for each in self.callers:
             for ask in each.asks:
                 ask.unsaved = ask.log_id in self.unsaved
+        self.standings = {}
+        if self.money is not None:
+            now_ms = self.clock.now_ms()
+            self.standings = {
+                account: coding_plans.Standing(self.money_plans, account, now_ms)
+                for account in self.plans.spans
+            }
+            check(not self.pipeline.admissions.running, "request ids are taken by nobody")
         super().finish()
+
+    def read_disk(self, connection: apsw.Connection) -> None:
+        super().read_disk(connection)
+        coding_plans.at_the_end(self, self.standings, connection)
+        asks = [ask for each in self.callers for ask in each.asks]
+        limit_rules.at_the_end(self, asks, EXEMPT)
+        for ask in asks:
+            bill = self.disk.bills.get(ask.log_id)
+            if bill is not None:
+                coding_plans.bill(ask, bill, f"request {ask.log_id} of {ask.account}")
 
     def close(self) -> None:
         silence_module.FIRST_TOKEN_TIMEOUT_S, silence_module.BETWEEN_TOKENS_TIMEOUT_S = self.patience
+        self.plans.close()
         super().close()
 
 

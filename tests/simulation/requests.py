@@ -25,6 +25,9 @@ class Ask:
     prompt_estimate: int | None
     max_tokens: int
     stream: bool
+    # With the key of a Coding Plan; and how long a file is that comes with it, in bytes.
+    coding: bool = False
+    file: int | None = None
 
     # What the platform made of it. `unsaved`: its charge could not be stored, and the platform knows.
     process: int = 0
@@ -33,6 +36,10 @@ class Ask:
     price_version: int = 0
     held: int = 0
     unsaved: bool = False
+    # The longest prompt that it was held for, where that is known; what of a plan is reserved, and at how many percent.
+    held_for: int | None = None
+    reserved: int | None = None
+    percent: int = 100
 
     # What the engine did: true tokens, chunks that it sent, and the usage that it reported, if any.
     asked: bool = False
@@ -78,10 +85,11 @@ class Bill:
     burns: tuple[Burned, ...]
     made: bool
     reply: tuple[bytes, bytes] | None = None  # digest of the body, answer
+    plan_credits: int = 0
 
     @property
     def free(self) -> bool:
-        return self.nano == 0 and not self.burns
+        return self.nano == 0 and not self.burns and not self.plan_credits
 
 
 @dataclass(frozen=True, slots=True)

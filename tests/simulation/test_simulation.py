@@ -17,7 +17,7 @@ from tests.simulation.run import PLANTS, kind_of, replay, search
 ROOT = Path(__file__).parents[2]
 SEEDS = max(100, round(400 * SCALE * SCALE))
 PARTS = 10
-# What must have happened in so many worlds, or nothing was looked at; for each thousand of them.
+# What must have happened in so many worlds, or nothing was looked at; for each two thousand of them.
 HAPPENS = {
     "accepted": 50_000,
     "answered": 30_000,
@@ -26,7 +26,16 @@ HAPPENS = {
     "replayed": 300,
     "refused 1113": 3_000,
     "refused 1231": 3_000,
+    "refused 1210": 200,
+    "refused 1302": 500,
+    "refused 1303": 200,
+    "refused 1304": 200,
     "refused 1305": 2_000,
+    "refused 1308": 80,
+    "refused 1309": 500,
+    "refused 1310": 250,
+    "refused 1311": 800,
+    "file": 3_000,
     "engine lied": 3_000,
     "crashed": 150,
     "clock stepped": 150,

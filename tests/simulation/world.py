@@ -4,7 +4,7 @@ from random import Random
 
 import msgspec
 
-from openbigmodel.billing.ledger import Pack
+from openbigmodel.billing.ledger import Ledger, Pack
 from openbigmodel.billing.packs import Unit
 from openbigmodel.billing.pricing import Band, Price
 from tests.simulation import judge
@@ -22,7 +22,10 @@ ACCOUNTS = ("ann", "bob", "own")
 MODELS = ("glm-4.6", "glm-4.7", "glm-free", "web_search")
 REQUESTS = 40  # of each account, before they are repeated
 OPERATIONS = 12
+# No text of theirs comes to so many tokens, with a file it may.
+LONG = 250
 QUIET_US = 200 * SECOND_US  # after the last new request; then nothing fails any more
+QUIET_TICK_US = 5 * SECOND_US
 TICKS = 100 + 2 * QUIET_US // SECOND_US
 EVENTS_BETWEEN_AUDITS = 16
 
@@ -69,6 +72,7 @@ class World:
         self.money: Money | None = None
         self.journal: Journal | None = None
         self.until_audit = EVENTS_BETWEEN_AUDITS
+        self.asked_until_us = 0
 
     def run(self) -> None:
         """Some seconds or minutes of traffic and trouble, then quiet, then the last judgement."""
@@ -76,7 +80,7 @@ class World:
         for model in MODELS:
             self.set_price(model)
         self.start_platform()
-        length_us = random.choice((1, 10, 100)) * SECOND_US
+        length_us = self.asked_until_us = random.choice((1, 10, 100)) * SECOND_US
         for account in ("ann", "bob"):
             self.top_up(account)
             if random.random() < faults.packs:
@@ -123,7 +127,11 @@ class World:
         self.until_audit -= 1
         if not self.until_audit:
             self.until_audit = EVENTS_BETWEEN_AUDITS
-            judge.meanwhile(self)
+            self.look()
+
+    def look(self) -> None:
+        """Now and then: what must be true at any moment."""
+        judge.meanwhile(self)
 
     # its life
 
@@ -142,23 +150,27 @@ class World:
         self.scope.after(SECOND_US, self.tick, money)
 
     def tick(self, money: Money) -> None:
-        """Once a second, as long as something may still happen."""
+        """Once a second, as long as something may still happen; less often when nobody asks any more."""
         money.expire()
-        if self.schedule.now_us < TICKS * SECOND_US:
-            self.scope.after(SECOND_US, self.tick, money)
+        now_us = self.schedule.now_us
+        if now_us < TICKS * SECOND_US:
+            self.scope.after(SECOND_US if now_us < self.asked_until_us else QUIET_TICK_US, self.tick, money)
 
     def accept(self, money: Money, desk: Desk, ask: Ask, connection: Connection) -> Exchange | None:
         ask.process = self.process
         ask.price_version = 0 if ask.account in EXEMPT else self.prices[ask.model].version
-        ledger, account = money.ledger, ask.account
-        packs = [(self.packs[pack.id], pack.left) for pack in ledger.packs(account)]
-        before = judge.Before(ledger.balance(account), packs, self.clock.now_ms())
+        before = self.before(money.ledger, ask.account)
         exchange = desk.accept(ask, connection)
-        self.log.add("accepted" if exchange else "not accepted", f"{account} {ask.number} {ask.log_id}")
+        self.log.add("accepted" if exchange else "not accepted", f"{ask.account} {ask.number} {ask.log_id}")
         hold = None if exchange is None else desk.hold_of(exchange)
         ask.held = 0 if hold is None else hold.cash
-        judge.admission(self, ask, before, hold)
+        judge.admission(self, ask, before, hold, ask.refused)
         return exchange
+
+    def before(self, ledger: Ledger, account: str) -> judge.Before:
+        """What an account has now."""
+        packs = [(self.packs[pack.id], pack.left) for pack in ledger.packs(account)]
+        return judge.Before(ledger.balance(account), packs, self.clock.now_ms())
 
     def crash(self) -> None:
         if self.money is None:
@@ -208,7 +220,9 @@ class World:
 
         bands = [Band(rate(), rate(), random.choice((None, 100_000, 1_000_000)))]
         if model == "glm-4.7":
-            bands.append(Band(rate(), rate(), None, input_from=10))
+            if random.random() < 0.3:
+                bands = [Band(0, 0)]
+            bands.append(Band(rate(), rate(), None, input_from=random.choice((10, LONG))))
             bands.append(Band(rate(), rate(), 250_000, output_from=6))
         per_call = random.randrange(1, 30) if model == "web_search" else 0
         price = (

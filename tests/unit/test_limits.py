@@ -405,6 +405,16 @@ def test_a_million_idle_accounts_are_forgotten() -> None:
     assert len(world.limits) == 0
 
 
+def test_without_any_sweep_not_much_more_than_twice_the_busy_are_remembered() -> None:
+    world, limits = World(), ModelLimits(rpm=60)
+    for number in range(50_000):
+        world.wait(0.001)
+        # Each is idle a second after it has asked.
+        world.limits.leave(world.asks(limits, account=f"account-{number}"))
+        assert len(world.limits) <= 2100
+    assert len(world.limits) >= 1000
+
+
 def test_who_is_not_idle_is_remembered() -> None:
     world = World()
     busy = world.asks(ModelLimits(in_flight=1), account="busy")

@@ -1,7 +1,7 @@
 """Admin commands about accounts and the people who sign in to them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -16,7 +16,7 @@ from openbigmodel.auth.accounts import (
     User,
     UserState,
 )
-from openbigmodel.auth.store import AuthStore
+from openbigmodel.auth.store import AuthStore, insert_account
 from openbigmodel.billing.cashier import Cashier
 from openbigmodel.billing.money import format_yuan, parse_yuan
 from openbigmodel.billing.periods import moment_name
@@ -25,7 +25,7 @@ _TRIAL_MEMO = "trial credit"
 
 
 class CreateAccount(Arguments):
-    """`credit`: yuan to try the platform with."""
+    """`credit`: yuan to try the platform with; None: as the settings have it."""
 
     name: str
     exempt: bool = False
@@ -79,10 +79,11 @@ class RemoveUser(Arguments):
 class AccountCommands:
     """Accounts, with what they have."""
 
-    def __init__(self, auth: AuthStore, cashier: Cashier, now_ms: Callable[[], int]) -> None:
+    def __init__(self, auth: AuthStore, cashier: Cashier, trial_credit: str = "0") -> None:
+        """`trial_credit`: yuan for new accounts of which nothing else is said."""
         self._auth = auth
         self._cashier = cashier
-        self._now_ms = now_ms
+        self._trial_nano = parse_yuan(trial_credit)
 
     def commands(self) -> Iterator[Command]:
         """All of them."""
@@ -92,18 +93,20 @@ class AccountCommands:
         yield Command("accounts.update", UpdateAccount, self.update)
 
     async def create(self, wanted: CreateAccount) -> Answer:
-        """The new account's id."""
+        """The new account's id, and what it was given, if anything."""
         # Before anything is made.
-        nano = 0 if wanted.credit is None else parse_yuan(wanted.credit)
-        draft = self._auth.draft_account(
+        nano = self._trial_nano if wanted.credit is None else parse_yuan(wanted.credit)
+        account = self._auth.draft_account(
             wanted.name, exempt=wanted.exempt, tier=wanted.tier, rotate_leaked=wanted.rotate_leaked
         )
-        if nano:
-            # One unit: an account that was promised something is never there without it.
-            await self._cashier.give(draft.account.id, nano, _TRIAL_MEMO, draft.insert)
-        else:
-            await self._auth.insert_account(draft)
-        return {"id": draft.account.id}
+        if not nano:
+            await self._auth.add_account(account)
+            return {"id": account.id}
+        # One unit: an account that was promised something is never there without it.
+        await self._cashier.give(
+            account.id, nano, _TRIAL_MEMO, lambda connection, _: insert_account(connection, account)
+        )
+        return {"id": account.id, "credit": format_yuan(nano)}
 
     async def list(self, wanted: ListAccounts) -> Answer:
         """All of them, oldest first."""
@@ -117,10 +120,9 @@ class AccountCommands:
     async def show(self, wanted: ShowAccount) -> Answer:
         """One, with the number of its keys and users."""
         account = find_account(self._auth, wanted.account)
-        keys = self._auth.list_keys(account.id)
         return self._facts(account) | {
-            "keys": sum(key_state(key, self._now_ms()) == "active" for key in keys),
-            "users": len(self._auth.list_users(account.id)),
+            "keys": await self._auth.count_working_keys(account.id),
+            "users": self._auth.count_users(account.id),
         }
 
     async def update(self, wanted: UpdateAccount) -> Answer:
@@ -167,10 +169,15 @@ class UserCommands:
         )
 
     async def list(self, wanted: ListUsers) -> Answer:
-        """Those of an account, or all."""
+        """Those of an account, or all, oldest first."""
         if wanted.account is not None:
             find_account(self._auth, wanted.account)
-        return {"users": [_user_facts(user) for user in self._auth.list_users(wanted.account)]}
+        facts: list[Answer] = []
+        for page in self._auth.pages_of_users(wanted.account):
+            facts += map(_user_facts, page)
+            # As for accounts.
+            await asyncio.sleep(0)
+        return {"users": facts}
 
     async def update(self, wanted: UpdateUser) -> Answer:
         """The user as it is now."""

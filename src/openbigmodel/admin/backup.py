@@ -24,7 +24,7 @@ import msgspec
 
 from openbigmodel import __version__
 from openbigmodel.admin.protocol import AdminError, Answer
-from openbigmodel.auth.master_key import MasterKeyError, read_master_key
+from openbigmodel.auth.master_key import MASTER_VERSION, MasterKeyError, read_master_key
 from openbigmodel.auth.store import MASTER_KEY_FILE
 from openbigmodel.billing.periods import moment_name
 from openbigmodel.db.data_folder import DATABASE_FILE, sync_folder
@@ -39,7 +39,6 @@ _BUSY_MS = 5000
 _PAGES_AT_ONCE = 4096
 _CHECK_QUICKLY = QUERIES["check_quickly"]
 _FINGERPRINT = QUERIES["fetch_master_fingerprint"]
-_MASTER_VERSION = 1
 
 
 class Contents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +119,7 @@ def check_copies(folder: Path, schema: int, suffix: str = "") -> None:
                 raise AdminError("damaged", f"The database is damaged: {damage[0][0]}.")
             if schema_version(connection) != schema:
                 raise AdminError("damaged", "The database is not of the schema that it should be.")
-            known = connection.execute(_FINGERPRINT, (_MASTER_VERSION,)).fetchall() if schema else []
+            known = connection.execute(_FINGERPRINT, (MASTER_VERSION,)).fetchall() if schema else []
     except MasterKeyError as error:
         raise AdminError("master_key", str(error)) from error
     except apsw.Error as error:

@@ -32,21 +32,23 @@ class Parts:
     # The ids of the models that are served, and of those that the catalogue knows.
     routed: Callable[[], Iterable[str]] = tuple
     catalogued: Iterable[str] = ()
+    # Yuan that new accounts are given.
+    trial_credit: str = "0"
+    # Whether the server's own settings are known; on a stopped folder they are if the file is named.
+    settings_read: bool = True
 
 
 def admin_service(parts: Parts, now_ms: Callable[[], int]) -> AdminService:
     """The service of a platform."""
-    known = KnownModels(
-        parts.catalogued, parts.routed, lambda: (entry.model for entry in parts.prices.list())
-    )
+    known = KnownModels(parts.catalogued, parts.routed, parts.prices.models)
     return AdminService(
         (
-            *AccountCommands(parts.auth, parts.cashier, now_ms).commands(),
+            *AccountCommands(parts.auth, parts.cashier, parts.trial_credit).commands(),
             *UserCommands(parts.auth).commands(),
             *KeyCommands(parts.auth, known, now_ms, parts.note_used).commands(),
             *CreditCommands(parts.auth, parts.cashier, parts.database).commands(),
             *PackCommands(parts.auth, parts.cashier, parts.database, known, now_ms).commands(),
-            *PriceCommands(parts.prices, known).commands(),
+            *PriceCommands(parts.prices, known, settings_read=parts.settings_read).commands(),
             *PlanCommands(parts.auth, parts.plans, now_ms).commands(),
         )
     )

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 
 from openbigmodel.admin.accounts import find_account
 from openbigmodel.admin.protocol import AdminError, Answer
+from openbigmodel.admin.references import do_once, repeated
 from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.auth.store import AuthStore
 from openbigmodel.billing.cashier import Cashier
+from openbigmodel.billing.chain import UsageColumns
+from openbigmodel.billing.entries import Beside
 from openbigmodel.billing.money import format_yuan, parse_yuan
 from openbigmodel.billing.periods import moment_name
+from openbigmodel.billing.store import CUSTOMERS_FROM
 from openbigmodel.db.connection import Database
 from openbigmodel.db.queries import QUERIES
 
@@ -19,25 +23,26 @@ ACTIONS_MAX = 1000
 
 _LIST_ACTIONS = QUERIES["list_cash_actions"]
 _CHARGED = QUERIES["charged_usage"]
-_ACCOUNT_COLUMN = 3
 _MEMO_CHARACTERS_MAX = 500
 
 
 class AddCredit(Arguments):
-    """`gift`: nobody paid it."""
+    """`gift`: nobody paid it. With a `reference` it is done once, however often it is asked for."""
 
     account: str
     yuan: str
     memo: str = ""
     gift: bool = False
+    reference: str | None = None
 
 
 class AdjustCredit(Arguments):
-    """`yuan` may be negative."""
+    """`yuan` may be negative. `reference`: as of AddCredit."""
 
     account: str
     yuan: str
     memo: str = ""
+    reference: str | None = None
 
 
 class Refund(Arguments):
@@ -69,22 +74,32 @@ class CreditCommands:
         yield Command("credit.list", ListCredit, self.list, reads=True)
 
     async def add(self, wanted: AddCredit) -> Answer:
-        """What the account has now."""
+        """What the account has now; that it was `repeated`, if this was done before under its reference."""
         account = find_account(self._auth, wanted.account)
-        nano = _more_than_nothing(parse_yuan(wanted.yuan))
+        nano, memo = _more_than_nothing(parse_yuan(wanted.yuan)), check_memo(wanted.memo)
+        kind = "gift" if wanted.gift else "topup"
         add = self._cashier.give if wanted.gift else self._cashier.top_up
-        await add(account.id, nano, check_memo(wanted.memo))
-        return self._standing(account.id, nano)
+
+        async def act(beside: Beside | None) -> None:
+            await add(account.id, nano, memo, beside)
+
+        content = {"kind": kind, "nano": nano, "memo": memo}
+        found = await do_once(self._database, account.id, wanted.reference, content, act)
+        return self._standing(account.id, nano) | repeated(found)
 
     async def adjust(self, wanted: AdjustCredit) -> Answer:
-        """What the account has now; what requests under way hold cannot be taken."""
+        """What the account has now, as of `add`; what requests under way hold cannot be taken."""
         account = find_account(self._auth, wanted.account)
-        nano = _more_than_nothing(parse_yuan(wanted.yuan.removeprefix("-")))
-        if wanted.yuan.startswith("-"):
-            self._check_enough(account.id, nano)
-            nano = -nano
-        await self._cashier.adjust(account.id, nano, check_memo(wanted.memo))
-        return self._standing(account.id, nano)
+        nano, memo = _more_than_nothing(parse_yuan(wanted.yuan.removeprefix("-"))), check_memo(wanted.memo)
+        nano = -nano if wanted.yuan.startswith("-") else nano
+
+        async def act(beside: Beside | None) -> None:
+            self._check_enough(account.id, -nano)
+            await self._cashier.adjust(account.id, nano, memo, beside)
+
+        content = {"kind": "adjust", "nano": nano, "memo": memo}
+        found = await do_once(self._database, account.id, wanted.reference, content, act)
+        return self._standing(account.id, nano) | repeated(found)
 
     async def refund(self, wanted: Refund) -> Answer:
         """What was given back, and what the account has now."""
@@ -94,7 +109,8 @@ class CreditCommands:
             raise AdminError("not_found", f"No request {wanted.request} was charged.")
         refund = await self._cashier.refund(wanted.request, nano, check_memo(wanted.memo))
         packs = [{"id": burn.pack_id, "unit": burn.unit, "amount": burn.amount} for burn in refund.burns]
-        account_id = charged[0][_ACCOUNT_COLUMN]
+        _, *usage = charged[0]
+        account_id = UsageColumns._make(usage).account_id
         return self._standing(account_id, refund.nano) | {"request": wanted.request, "packs": packs}
 
     async def list(self, wanted: ListCredit) -> Answer:
@@ -146,8 +162,8 @@ def _action(
     memo: str,
     request: str,
 ) -> Answer:
-    # Books below 100 are the platform's: from them it comes.
-    signed = amount if debit < 100 else -amount
+    # From the platform's books it comes.
+    signed = amount if debit < CUSTOMERS_FROM else -amount
     return {
         "posting": seq,
         "time": moment_name(at_ms),

@@ -14,7 +14,7 @@ from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.auth.accounts import KeyRecord, UnknownKey
 from openbigmodel.auth.api_keys import KeyKind
 from openbigmodel.auth.store import AuthStore
-from openbigmodel.billing.periods import moment_name, parse_moment
+from openbigmodel.billing.periods import moment_name, parse_end
 from openbigmodel.credentials import ApiKey
 
 Names = tuple[str, ...]
@@ -94,7 +94,7 @@ class KeyCommands:
 
     async def create(self, wanted: CreateKey) -> Answer:
         """The new key and its secret, told this once."""
-        expires_ms = None if wanted.expires is None else parse_moment(wanted.expires)
+        expires_ms = None if wanted.expires is None else parse_end(wanted.expires)
         key = await self._auth.create_key(
             wanted.account,
             wanted.name,
@@ -108,7 +108,8 @@ class KeyCommands:
         if expires_ms is not None and expires_ms <= self._now_ms():
             past = f"The key will never work: it ended at {moment_name(expires_ms)}."
             warning = f"{past} {warning}".rstrip()
-        return with_warning(_told(key), warning)
+        ends = {} if expires_ms is None else {"expires": moment_name(expires_ms)}
+        return with_warning(_told(key) | ends, warning)
 
     async def list(self, wanted: ListKeys) -> Answer:
         """Those of an account, or all; masked, with the moment of their last use."""
@@ -120,8 +121,10 @@ class KeyCommands:
             pages = iter([[find_account(self._auth, wanted.account)]])
         keys = []
         for account in itertools.chain.from_iterable(pages):
-            keys += [self._facts(key) for key in self._auth.list_keys(account.id)]
-            # Requests are served by the same loop.
+            for page in self._auth.pages_of_keys(account.id):
+                keys += [self._facts(key) for key in page]
+                # Requests are served by the same loop.
+                await asyncio.sleep(0)
             await asyncio.sleep(0)
         return {"keys": keys}
 
@@ -154,7 +157,7 @@ class KeyCommands:
 
     async def expire(self, wanted: ExpireKey) -> Answer:
         """The key as it is now."""
-        at_ms = None if wanted.at is None else parse_moment(wanted.at)
+        at_ms = None if wanted.at is None else parse_end(wanted.at)
         return self._facts(await self._auth.set_key_expiry(wanted.key, at_ms))
 
     async def reveal(self, wanted: OneKey) -> Answer:

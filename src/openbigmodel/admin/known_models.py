@@ -10,7 +10,7 @@ from openbigmodel.admin.protocol import Answer
 
 
 class KnownModels:
-    """`routed` tells the ids of the models that are served, `priced` those that have a price, now."""
+    """`routed` tells the ids of the models that are served, `priced` those that have a price, or had one."""
 
     def __init__(
         self,

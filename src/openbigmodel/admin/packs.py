@@ -8,20 +8,27 @@ from openbigmodel.admin.accounts import find_account
 from openbigmodel.admin.credit import check_memo
 from openbigmodel.admin.known_models import KnownModels, with_warning
 from openbigmodel.admin.protocol import AdminError, Answer
+from openbigmodel.admin.references import do_once, repeated
 from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.auth.store import AuthStore
 from openbigmodel.billing.cashier import Cashier
-from openbigmodel.billing.periods import moment_name, parse_moment
+from openbigmodel.billing.entries import PACK_PREFIX, Beside, pack_of_row
+from openbigmodel.billing.packs import Pack, Unit
+from openbigmodel.billing.periods import moment_name, parse_end, parse_moment
 from openbigmodel.db.connection import Database
 from openbigmodel.db.queries import QUERIES
 
 # Far beyond any use; sums of packs stay within the 64 bits of the database.
 _AMOUNT_MAX = 1_000_000_000_000_000
+_FETCH_PACK = QUERIES["fetch_pack"]
 _LIST_PACKS = QUERIES["list_packs_of_account"]
 
 
 class GrantPack(Arguments):
-    """Either tokens or calls. `models` None: for every model; `from_` None: from now on."""
+    """Either tokens or calls. `models` None: for every model; `from_` None: from now on.
+
+    With a `reference` it is granted once, however often it is asked for.
+    """
 
     account: str
     to: str
@@ -31,6 +38,7 @@ class GrantPack(Arguments):
     from_: str | None = msgspec.field(default=None, name="from")
     gift: bool = False
     memo: str = ""
+    reference: str | None = None
 
 
 class ListPacks(Arguments):
@@ -60,33 +68,56 @@ class PackCommands:
         yield Command("packs.list", ListPacks, self.list, reads=True)
 
     async def grant(self, wanted: GrantPack) -> Answer:
-        """The new pack."""
+        """The new pack; or, `repeated`, the one that was granted before under its reference."""
         account = find_account(self._auth, wanted.account)
-        if (wanted.tokens is None) == (wanted.calls is None):
-            raise AdminError("bad_arguments", "A pack has either tokens or calls: give one of the two.")
-        amount = wanted.calls if wanted.tokens is None else wanted.tokens
-        assert amount is not None
-        if amount < 1:
-            raise AdminError("bad_value", "A pack has at least one token or call.")
-        if amount > _AMOUNT_MAX:
-            raise AdminError("bad_value", f"A pack has at most {_AMOUNT_MAX} tokens or calls.")
+        unit, amount = _size(wanted)
         models = None if wanted.models is None else frozenset(model.lower() for model in wanted.models)
         if models is not None and not models:
             raise AdminError(
                 "bad_value", "A pack for no model would be of no use; without models it is for all."
             )
-        pack = await self._cashier.grant_pack(
-            account.id,
-            unit="calls" if wanted.tokens is None else "tokens",
-            amount=amount,
-            models=models,
-            gift=wanted.gift,
-            from_ms=self._now_ms() if wanted.from_ is None else parse_moment(wanted.from_),
-            to_ms=parse_moment(wanted.to),
-            memo=check_memo(wanted.memo),
-        )
-        answer: Answer = {"id": pack.id, "account": account.id, pack.unit: amount}
-        return with_warning(answer, self._known.warning(wanted.models))
+        from_ms = None if wanted.from_ is None else parse_moment(wanted.from_)
+        to_ms, memo = parse_end(wanted.to), check_memo(wanted.memo)
+        granted: list[Pack] = []
+
+        async def act(beside: Beside | None) -> None:
+            granted.append(
+                await self._cashier.grant_pack(
+                    account.id,
+                    unit=unit,
+                    amount=amount,
+                    models=models,
+                    gift=wanted.gift,
+                    from_ms=self._now_ms() if from_ms is None else from_ms,
+                    to_ms=to_ms,
+                    memo=memo,
+                    beside=beside,
+                )
+            )
+
+        content = {
+            "kind": "pack_grant",
+            unit: amount,
+            "models": None if models is None else sorted(models),
+            "gift": wanted.gift,
+            "from_ms": from_ms,
+            "to_ms": to_ms,
+            "memo": memo,
+        }
+        found = await do_once(self._database, account.id, wanted.reference, content, act)
+        if found is None:
+            pack = granted[0]
+        else:
+            row = self._database.read(_FETCH_PACK, (found.book.removeprefix(PACK_PREFIX),))[0]
+            pack = pack_of_row(row, amount)
+        answer: Answer = {
+            "id": pack.id,
+            "account": account.id,
+            unit: amount,
+            "from": moment_name(pack.from_ms),
+            "to": moment_name(pack.to_ms),
+        }
+        return with_warning(answer | repeated(found), self._known.warning(wanted.models))
 
     async def list(self, wanted: ListPacks) -> Answer:
         """All there ever were, those that end first first; that is the order in which they are used."""
@@ -94,6 +125,18 @@ class PackCommands:
         now_ms = self._now_ms()
         rows = self._database.read(_LIST_PACKS, (account.id,))
         return {"account": account.id, "packs": [_facts(now_ms, *row) for row in rows]}
+
+
+def _size(wanted: GrantPack) -> tuple[Unit, int]:
+    if (wanted.tokens is None) == (wanted.calls is None):
+        raise AdminError("bad_arguments", "A pack has either tokens or calls: give one of the two.")
+    amount = wanted.calls if wanted.tokens is None else wanted.tokens
+    assert amount is not None
+    if amount < 1:
+        raise AdminError("bad_value", "A pack has at least one token or call.")
+    if amount > _AMOUNT_MAX:
+        raise AdminError("bad_value", f"A pack has at most {_AMOUNT_MAX} tokens or calls.")
+    return "calls" if wanted.tokens is None else "tokens", amount
 
 
 def _facts(

@@ -1,14 +1,16 @@
 """Admin commands about Coding Plan subscriptions."""
 
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from openbigmodel.admin.accounts import find_account
 from openbigmodel.admin.protocol import Answer
 from openbigmodel.admin.service import Arguments, Command
 from openbigmodel.auth.store import AuthStore
-from openbigmodel.billing.periods import moment_name, parse_moment
+from openbigmodel.billing.periods import moment_name, parse_end, parse_moment
 from openbigmodel.billing.plans import PlanRecord, Plans
 
 
@@ -28,7 +30,7 @@ class ListPlans(Arguments):
 class EndPlan(Arguments):
     """`at` None: now."""
 
-    plan: int
+    plan: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     at: str | None = None
 
 
@@ -51,7 +53,7 @@ class PlanCommands:
         account = find_account(self._auth, wanted.account)
         from_ms = self._now_ms() if wanted.from_ is None else parse_moment(wanted.from_)
         return self._facts(
-            await self._plans.subscribe(account.id, wanted.level, from_ms, parse_moment(wanted.to))
+            await self._plans.subscribe(account.id, wanted.level, from_ms, parse_end(wanted.to))
         )
 
     async def list(self, wanted: ListPlans) -> Answer:
@@ -62,7 +64,7 @@ class PlanCommands:
 
     async def end(self, wanted: EndPlan) -> Answer:
         """The subscription as it is now."""
-        at_ms = None if wanted.at is None else parse_moment(wanted.at)
+        at_ms = None if wanted.at is None else parse_end(wanted.at)
         return self._facts(await self._plans.end(wanted.plan, at_ms))
 
     def _facts(self, plan: PlanRecord) -> Answer:

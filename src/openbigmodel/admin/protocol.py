@@ -2,7 +2,7 @@
 
     → {"command": "keys.disable", "arguments": {"key": "8f0c…"}}
     ← {"ok": {"id": "8f0c…", "state": "disabled"}}
-    ← {"error": {"code": "unknown_key", "message": "There is no API key 8f0c…."}}
+    ← {"error": {"code": "not_found", "message": "There is no key 8f0c…."}}
 
 The answer is the very object that `--json` prints, so a running server and a stopped folder cannot differ.
 """
@@ -23,6 +23,9 @@ ANSWER_BYTES_MAX = 1 << 28
 _ROWS_PER_PIECE = 1000
 # The kernel keeps 108 bytes for a socket's path, and the last is a zero.
 _PATH_BYTES_MAX = 107
+
+# Codes after which nobody here knows whether a command was carried out.
+IN_DOUBT = frozenset(("cut_off", "no_answer", "bad_answer", "in_doubt"))
 
 Answer = dict[str, Any]
 
@@ -53,6 +56,10 @@ class _Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     error: _Fault | None = None
 
 
+_DECODE_QUESTION = msgspec.json.Decoder(Question, float_hook=float).decode
+_DECODE_REPLY = msgspec.json.Decoder(_Reply, float_hook=float).decode
+
+
 def write_question(command: str, arguments: Mapping[str, object]) -> bytes:
     """The line that asks."""
     return msgspec.json.encode(Question(command, dict(arguments))) + b"\n"
@@ -61,8 +68,8 @@ def write_question(command: str, arguments: Mapping[str, object]) -> bytes:
 def read_question(line: bytes) -> Question:
     """Raises AdminError for what is no question."""
     try:
-        return msgspec.json.decode(line, type=Question)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _DECODE_QUESTION(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AdminError("bad_question", f"This is no question to a server: {error}.") from error
 
 
@@ -90,8 +97,8 @@ def write_error(error: AdminError) -> bytes:
 def read_answer(line: bytes) -> Answer:
     """The answer; raises the AdminError that stands in its place, and one for what is neither."""
     try:
-        reply = msgspec.json.decode(line, type=_Reply)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        reply = _DECODE_REPLY(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AdminError("bad_answer", f"The server's answer cannot be read: {error}.") from error
     if reply.error is not None:
         raise AdminError(reply.error.code, reply.error.message)

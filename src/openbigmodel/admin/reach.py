@@ -75,6 +75,8 @@ def check_folder(path: Path, *, new_folder: bool = False, to_read: bool = False)
             ) from None
         return
     except OSError as error:
+        if path.is_file():
+            raise AdminError("folder", f"The data folder {path} is a file, not a folder.") from error
         raise AdminError("folder", f"The data folder {path} cannot be read: {error.strerror}.") from error
     if names & {DATABASE_FILE, "lock"} or (new_folder and not names):
         if to_read and not os.access(path / DATABASE_FILE, os.R_OK) and DATABASE_FILE in names:

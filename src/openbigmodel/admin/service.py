@@ -20,7 +20,7 @@ import msgspec
 
 from openbigmodel.admin.protocol import AdminError, Answer
 from openbigmodel.auth.accounts import NotFound
-from openbigmodel.db.connection import DatabaseError
+from openbigmodel.db.connection import DatabaseError, DatabaseFailed
 from openbigmodel.errors import ApiError
 
 
@@ -64,6 +64,12 @@ class AdminService:
             return await command.run(wanted)
         except ApiError as error:
             raise AdminError(error.code, error.message("en")) from error
+        except DatabaseFailed as error:
+            # What was being written may be on disk; a command that only reads leaves no doubt.
+            if command.reads:
+                raise AdminError("database", str(error)) from error
+            doubt = "It may have been carried out: look before you ask again."
+            raise AdminError("in_doubt", f"{error}. {doubt}") from error
         except DatabaseError as error:
             raise AdminError("database", str(error)) from error
         except NotFound as error:

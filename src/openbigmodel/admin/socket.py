@@ -92,6 +92,7 @@ class AdminSocket:
     async def _question(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
         """The line that asks; None if there is none that will be listened to."""
         if len(self._listening) > CONNECTIONS_MAX:
+            writer.write(write_error(AdminError("busy", "The server has too many commands to listen to.")))
             return None
         try:
             line = await asyncio.wait_for(reader.readline(), QUESTION_S)

@@ -22,7 +22,7 @@ from openbigmodel.settings import Settings
 def ask_folder(
     folder: DataFolder, settings: Settings, command: str, arguments: Mapping[str, object]
 ) -> Answer:
-    """Carry out a command on an open folder. Raises AdminError; what was changed is on disk."""
+    """Carry out a command on an open folder. Raises AdminError, CatalogError; what was changed is on disk."""
     return asyncio.run(_ask(folder, settings, command, arguments))
 
 
@@ -47,7 +47,7 @@ async def _ask(
 
 
 def _parts(folder: DataFolder, settings: Settings, database: Database) -> Parts:
-    catalog = load_catalog()
+    catalog = load_catalog(settings.server.catalog)
     configured = {model.id: model.price for model in settings.models if model.price is not None}
     prices = PriceBook(database, catalog, configured, now_ms=unix_ms)
     plans = Plans(database, catalog, now_ms=unix_ms)
@@ -59,4 +59,6 @@ def _parts(folder: DataFolder, settings: Settings, database: Database) -> Parts:
         plans=plans,
         routed=lambda: (model.id for model in settings.models),
         catalogued=[model.id for model in catalog],
+        trial_credit=settings.server.trial_credit,
+        settings_read=settings.config is not None,
     )

@@ -6,7 +6,7 @@ ones, so there are two surfaces, and whoever authenticates chooses.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -22,8 +22,9 @@ from openbigmodel.api.chat import BODY_LIMIT, ChatRoute
 from openbigmodel.api.errors import JSON, method_not_allowed
 from openbigmodel.auth.api_keys import Principal
 from openbigmodel.auth.restrictions import ApiEndpoint
-from openbigmodel.catalog import Model
-from openbigmodel.edge import RequestHead, Sink
+from openbigmodel.catalog import Model, display_name
+from openbigmodel.edge import RequestHead, Sink, Unfinished
+from openbigmodel.edge.body import body_too_large
 from openbigmodel.engines.registry import Registry
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.anthropic.count_tokens import count_tokens
@@ -37,6 +38,7 @@ from openbigmodel.inference.dialect import Asked
 from openbigmodel.inference.model_route import find_route
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.limits import Limits, ModelLimits, Place
+from openbigmodel.room import Room
 
 ANTHROPIC = Surface(prefix="/api/anthropic", path="/v1/messages")
 ANTHROPIC_PLAN = Surface(prefix="/api/anthropic", path="/v1/messages", coding=True)
@@ -116,11 +118,16 @@ class MessagesRoute(ChatRoute):
 class AnthropicApi:
     """What Anthropic's clients ask for besides messages."""
 
-    def __init__(self, registry: Registry, callers: Callers, limits: Limits, created_s: int) -> None:
+    def __init__(
+        self, registry: Registry, callers: Callers, limits: Limits, unfinished: Room, created_s: int
+    ) -> None:
         self._registry = registry
         self.callers = callers
         self._limits = limits
-        # How many counts are under way, by account.
+        # For bodies that are not yet whole.
+        self._unfinished = unfinished
+        # By account, how many requests to count are here, and how many counts are under way.
+        self._asked: dict[str, int] = {}
         self._counts: dict[str, int] = {}
         # Unix seconds for models that the catalogue has no date for: when this server started.
         self._created_s = created_s
@@ -185,9 +192,13 @@ class AnthropicApi:
         """The tokens of a prompt, by the engine's own tokenizer where it has one."""
         callers = self.callers
         principal = callers.authenticate_request(request, _CHAT_ENDPOINT)
-        body = await _body_of(request)
+        with self._turn(principal):
+            return await self._count(request, principal)
+
+    async def _count(self, request: Request, principal: Principal) -> Response:
+        callers, surface = self.callers, surface_for(principal)
+        body = await self._body_of(request, principal.account_id)
         callers.look_for_keys(body, "body")
-        surface = surface_for(principal)
         asked = self._dialects[surface].read_to_count(body)
         caller = Caller(principal, surface, COUNT_TOKENS, callers.language_of_request(request))
         route = find_route(self._registry, caller, asked.request.model)
@@ -201,6 +212,34 @@ class AnthropicApi:
         return response
 
     @contextmanager
+    def _turn(self, principal: Principal) -> Iterator[None]:
+        """Before a byte of the body is read, and so before the model is known: no more than any model allows.
+
+        Raises ApiError 1302.
+        """
+        account_id = principal.account_id
+        if not principal.exempt:
+            of_models = (_limits_of(model, principal).in_flight for model in self._registry.models())
+            _check_at_once(self._asked, account_id, max(COUNTS_AT_ONCE, *of_models))
+        with _counted(self._asked, account_id):
+            yield
+
+    async def _body_of(self, request: Request, account_id: str) -> bytes:
+        """The body. Raises ApiError 1210 with 413 when it is too long, 1305 when there is no room for its beginning."""
+        if int(request.headers.get("content-length", "0")) > BODY_LIMIT:
+            raise body_too_large(BODY_LIMIT)
+        body, size = Unfinished(self._unfinished.share(account_id)), 0
+        try:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > BODY_LIMIT:
+                    raise body_too_large(BODY_LIMIT)
+                body.keep(chunk)
+            return body.whole(b"")
+        finally:
+            body.leave()
+
+    @contextmanager
     def _place(self, principal: Principal, model: Model) -> Iterator[None]:
         """A place for one count among the account's requests; it uses no tokens and none of the day's requests.
 
@@ -208,38 +247,25 @@ class AnthropicApi:
         """
         account_id, limits = principal.account_id, None
         if not principal.exempt:
-            limits = model.limits.get(principal.tier) or model.limits.get("*") or ModelLimits()
-            if not limits.in_flight and self._counts.get(account_id, 0) >= COUNTS_AT_ONCE:
-                raise ApiError(
-                    "1302",
-                    retry_after_s=1,
-                    detail_zh=f"限额：{COUNTS_AT_ONCE}个并发计数请求。",
-                    detail_en=f"Limit: {COUNTS_AT_ONCE} counts at once.",
-                )
+            limits = _limits_of(model, principal)
+            if not limits.in_flight:
+                _check_at_once(self._counts, account_id, COUNTS_AT_ONCE)
             limits = ModelLimits(in_flight=limits.in_flight, rpm=limits.rpm)
         place = self._limits.enter(account_id, model.id, limits)
-        self._counts[account_id] = self._counts.get(account_id, 0) + 1
         give_back: Callable[[Place | None], None] = self._limits.leave
         try:
-            yield
+            with _counted(self._counts, account_id):
+                yield
         except ApiError:
             give_back = self._limits.take_back
             raise
         finally:
             give_back(place)
-            self._counts[account_id] -= 1
-            if not self._counts[account_id]:
-                del self._counts[account_id]
 
 
 def surface_for(principal: Principal) -> Surface:
     """By whose rules a key is served."""
     return ANTHROPIC_PLAN if principal.kind == "coding" else ANTHROPIC
-
-
-def display_name(model_id: str) -> str:
-    """`GLM-5.3-Flash` for `glm-5.3-flash`."""
-    return "-".join("GLM" if part == "glm" else part.capitalize() for part in model_id.split("-"))
 
 
 def _in_callers_words(error: ApiError, asked: Asked) -> ApiError:
@@ -248,19 +274,29 @@ def _in_callers_words(error: ApiError, asked: Asked) -> ApiError:
     return in_callers_words(error, wishes.origins)
 
 
-async def _body_of(request: Request) -> bytes:
-    """The body. Raises ApiError 1210 with 413 when it is longer than one that would be answered."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise ApiError(
-                "1210",
-                status=413,
-                detail_zh=f"请求体不得超过 {BODY_LIMIT} 字节。",
-                detail_en=f"The request body may be at most {BODY_LIMIT} bytes.",
-            )
-    return bytes(body)
+def _limits_of(model: Model, principal: Principal) -> ModelLimits:
+    return model.limits.get(principal.tier) or model.limits.get("*") or ModelLimits()
+
+
+def _check_at_once(counts: Mapping[str, int], account_id: str, most: int) -> None:
+    if counts.get(account_id, 0) >= most:
+        raise ApiError(
+            "1302",
+            retry_after_s=1,
+            detail_zh=f"限额：{most}个并发计数请求。",
+            detail_en=f"Limit: {most} counts at once.",
+        )
+
+
+@contextmanager
+def _counted(counts: dict[str, int], account_id: str) -> Iterator[None]:
+    counts[account_id] = counts.get(account_id, 0) + 1
+    try:
+        yield
+    finally:
+        counts[account_id] -= 1
+        if not counts[account_id]:
+            del counts[account_id]
 
 
 def _json(value: object) -> Response:

@@ -11,7 +11,7 @@ from openbigmodel.inference.dialect import Dialect
 from openbigmodel.inference.glm_dialect import GLM
 from openbigmodel.inference.pipeline import Pipeline
 
-# Bytes. A prompt of a million tokens is about 4 MiB; files and images travel elsewhere.
+# Bytes. A prompt of a million tokens is about 4 MiB; as base64, images and files of 7.5 MiB in all fit in.
 BODY_LIMIT = 10 * 1024 * 1024
 
 
@@ -44,6 +44,11 @@ class ChatRoute:
             respond_error(sink, error, language, log_id, self._dialect)
             return None
         return Caller(principal, self._surface, path, language, callers.changes, self._dialect)
+
+    def owner(self, accepted: object) -> str:
+        """See HotRoute: the account, whichever key it shows."""
+        assert isinstance(accepted, Caller)
+        return accepted.principal.account_id
 
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         """See HotRoute: serve an accepted request."""

@@ -18,6 +18,7 @@ from openbigmodel.engines.registry import Registry
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.inference.responses.dialect import ResponsesDialect
 from openbigmodel.inference.responses.store import ResponseStore
+from openbigmodel.room import Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,10 @@ def open_doors(
     responses: ResponseStore,
     health: HealthApi,
     monitor: MonitorApi,
+    unfinished: Room,
     started_s: int,
 ) -> Doors:
-    """All doors. `started_s`: when the server started, in Unix seconds."""
+    """All doors. `unfinished` is for bodies that are not yet whole; `started_s`: when the server started, in Unix seconds."""
     dialect = ResponsesDialect(responses)
     chat = [
         *(ChatRoute(surface, pipeline, callers) for surface in SURFACES),
@@ -49,6 +51,6 @@ def open_doors(
         health=health,
         monitor=monitor,
         responses=ResponsesApi(responses, callers),
-        anthropic=AnthropicApi(registry, callers, pipeline.admissions.limits, started_s),
+        anthropic=AnthropicApi(registry, callers, pipeline.admissions.limits, unfinished, started_s),
     )
     return Doors(hot_routes(chat), asgi_app(apis, callers))

@@ -27,7 +27,7 @@ from openbigmodel.auth.restrictions import ApiEndpoint
 from openbigmodel.billing.periods import CHINA, DAY_MS, HOUR_MS, OFFSET_MS, Period
 from openbigmodel.billing.plans import Quota, WindowState
 from openbigmodel.billing.statement import By, Group, Statements
-from openbigmodel.catalog import MICRO
+from openbigmodel.catalog import MICRO, display_name
 from openbigmodel.errors import ApiError, Language, error_headers
 
 _ENDPOINT = ApiEndpoint("usage", coding_keys=True)
@@ -212,14 +212,6 @@ def tool_usage(span: Span) -> dict[str, Any]:
         "toolSummaryList": [],
         "granularity": _granularity(span),
     }
-
-
-def display_name(model_id: str) -> str:
-    """A GLM model's id as bigmodel.cn shows it: glm-5.3-flash → GLM-5.3-Flash; others as they are."""
-    first, *rest = model_id.split("-")
-    if first != "glm":
-        return model_id
-    return "-".join(["GLM", *(part.capitalize() if part.isalpha() else part.upper() for part in rest)])
 
 
 def _limit(unit: int, number: int, window: WindowState) -> dict[str, Any]:

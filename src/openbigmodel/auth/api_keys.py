@@ -77,7 +77,7 @@ class Principal(msgspec.Struct, frozen=True):
 class KnownKey(msgspec.Struct, frozen=True):
     """What a look-up tells about a key: whom it stands for, how to prove it, and until when (None: for ever).
 
-    `locked`: its account is. `leaked`: it was seen where no key belongs.
+    `locked`: its account is. `leaked`: it was seen where no key belongs, and what its account wants done then is done.
     """
 
     principal: Principal

@@ -37,7 +37,7 @@ class FlaggingStore(Protocol):
         """Looks a key up by its id."""
 
     async def flag_leaked(self, key_id: str, *, overlap_s: int) -> FlaggedKey | None:
-        """Notes it, and replaces the key if its account wants that; None if it was noted before."""
+        """Notes it, and replaces the key if its account wants that; None if that was done before."""
 
 
 class LeakWatch:
@@ -54,15 +54,15 @@ class LeakWatch:
 
     def look(self, text: bytes, where: Where) -> None:
         """Finds and flags the keys in a text, which has LEAK_MARK in it."""
-        for key_id, flagged in self.find_leaked(text):
+        for key_id, done in self.find_leaked(text):
             self.seen[where] += 1
-            if not flagged and key_id not in self._flagging:
+            if not done and key_id not in self._flagging:
                 task = asyncio.get_running_loop().create_task(self._flag(key_id, where), name=key_id)
                 self._flagging[key_id] = task
                 task.add_done_callback(lambda task: self._flagging.pop(task.get_name()))
 
     def find_leaked(self, text: bytes) -> Iterator[tuple[str, bool]]:
-        """The ids of the active keys that stand in a text as a whole, and whether each is flagged already."""
+        """The ids of the active keys that stand in a text as a whole, and whether all is done about each already."""
         looked_up: set[str] = set()
         for match in islice(_KEY.finditer(text, max(0, text.find(LEAK_MARK))), _CANDIDATES_MAX):
             key_id, secret = match[1].decode(), match[2].decode()

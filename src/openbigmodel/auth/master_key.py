@@ -18,6 +18,8 @@ from pathlib import Path
 from openbigmodel.credentials import secret_of_digest
 from openbigmodel.db.data_folder import sync_folder
 
+# Keys say from which version their secrets derive; there has been one.
+MASTER_VERSION = 1
 _KEY_BYTES = 32
 # "1" is the version of the file's form.
 _FILE_TEXT = re.compile(rb"openbigmodel-master-key-1 ([0-9a-f]{64})\n")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import apsw
 
@@ -30,7 +30,13 @@ from openbigmodel.auth.accounts import (
     restrictions_of,
 )
 from openbigmodel.auth.api_keys import KeyKind, KnownKey, Principal, unix_ms
-from openbigmodel.auth.master_key import MasterKey, MasterKeyError, create_master_key, read_master_key
+from openbigmodel.auth.master_key import (
+    MASTER_VERSION,
+    MasterKey,
+    MasterKeyError,
+    create_master_key,
+    read_master_key,
+)
 from openbigmodel.auth.restrictions import read_restrictions
 from openbigmodel.auth.users import UserStore
 from openbigmodel.credentials import ApiKey, new_key_id
@@ -39,11 +45,15 @@ from openbigmodel.db.queries import QUERIES
 
 MASTER_KEY_FILE = "master.key"
 
-_MASTER_VERSION = 1
 _FIRST_VERSION = 1
 # Of how many keys one write notes the last use; others may write in between.
 _USED_BATCH = 500
 _ACCOUNTS_PER_PAGE = 200
+# Each has a secret to derive; to count them costs less.
+_KEYS_PER_PAGE = 50
+_COUNTED_AT_ONCE = 1000
+# A year: what is to work longer is no overlap.
+_OVERLAP_S_MAX = 366 * 24 * 3600
 
 _ADD_MASTER_FINGERPRINT = QUERIES["add_master_fingerprint"]
 _ANY_OPERATOR = QUERIES["any_operator"]
@@ -58,6 +68,7 @@ _INSERT_ACCOUNT = QUERIES["insert_account"]
 _INSERT_KEY = QUERIES["insert_key"]
 _LIST_ACCOUNTS = QUERIES["list_accounts"]
 _LIST_KEYS = QUERIES["list_keys"]
+_LIST_KEY_STATES = QUERIES["list_key_states"]
 _MARK_KEY_TOLD = QUERIES["mark_key_told"]
 _NOTE_KEY_USED = QUERIES["note_key_used"]
 _RENAME_KEY = QUERIES["rename_key"]
@@ -106,20 +117,20 @@ class AuthStore(UserStore):
         self, name: str, *, exempt: bool = False, tier: str = "V0", rotate_leaked: bool = False
     ) -> Account:
         """A new account without keys; see Account."""
-        draft = self.draft_account(name, exempt=exempt, tier=tier, rotate_leaked=rotate_leaked)
-        await self.insert_account(draft)
-        return draft.account
+        account = self.draft_account(name, exempt=exempt, tier=tier, rotate_leaked=rotate_leaked)
+        await self.add_account(account)
+        return account
 
-    async def insert_account(self, draft: "AccountDraft") -> None:
-        """Writes a new account."""
-        await self._database.write(draft.insert)
+    async def add_account(self, account: Account) -> None:
+        """Writes an account that was drafted."""
+        await self._database.write(partial(insert_account, account=account))
 
     def draft_account(
         self, name: str, *, exempt: bool = False, tier: str = "V0", rotate_leaked: bool = False
-    ) -> "AccountDraft":
+    ) -> Account:
         """A new account that is yet to be written, for whoever writes something else in the same unit."""
         check_tier(tier)
-        account = Account(
+        return Account(
             id=self._new_id(),
             name=check_name(name, "the name of an account"),
             operator=False,
@@ -128,7 +139,6 @@ class AuthStore(UserStore):
             tier=tier,
             rotate_leaked=rotate_leaked,
         )
-        return AccountDraft(account)
 
     async def update_account(
         self,
@@ -181,7 +191,7 @@ class AuthStore(UserStore):
         def insert_first(connection: apsw.Connection) -> bool:
             if connection.execute(_ANY_OPERATOR).fetchall():
                 return False
-            _insert_account(connection, account)
+            insert_account(connection, account)
             self._insert_key(connection, row)
             return True
 
@@ -255,8 +265,8 @@ class AuthStore(UserStore):
         The old one still works for `overlap_s` seconds. Raises ValueError for a key that no longer works or was
         rotated before.
         """
-        if overlap_s < 0:
-            raise ValueError("the overlap must not be negative")
+        if not 0 <= overlap_s <= _OVERLAP_S_MAX:
+            raise ValueError(f"the overlap must be 0 to {_OVERLAP_S_MAX} seconds")
         successor = new_key_id(self._random_bytes)
 
         def rotate(connection: apsw.Connection) -> None:
@@ -270,24 +280,27 @@ class AuthStore(UserStore):
         return self._api_key(successor)
 
     async def flag_leaked(self, key_id: str, *, overlap_s: int) -> FlaggedKey | None:
-        """Notes that a key was seen where no key belongs; None if that was noted before.
+        """Notes that a key was seen where no key belongs; None if that was noted before and nothing is left to do.
 
-        If the account wants it, the key is replaced and ends after `overlap_s` seconds; nobody is told the secret of
-        the new one before somebody asks for it with `reveal_key`.
+        If the account wants it, the key is replaced and ends after `overlap_s` seconds, also if the account has only
+        come to want it since the key was noted; nobody is told the secret of the new one before somebody asks for it
+        with `reveal_key`.
         """
         successor = new_key_id(self._random_bytes)
 
         def flag(connection: apsw.Connection) -> FlaggedKey | None:
             record = self._fetch_record(connection, key_id)
             connection.execute(_FLAG_LEAKED_KEY, (key_id, self._now_ms()))
-            if connection.changes() == 0:
-                return None
+            noted_before = connection.changes() == 0
             account = _fetch_account(connection, record.account_id)
-            if not account.rotate_leaked or not self._works(record):
-                return FlaggedKey(key_id, account.id, record.rotated_to)
-            if record.rotated_to is None:
+            rotating = account.rotate_leaked and self._works(record)
+            if rotating and record.rotated_to is None:
                 self._replace(connection, key_id, successor, overlap_s, told=False)
                 return FlaggedKey(key_id, account.id, successor)
+            if noted_before:
+                return None
+            if not rotating:
+                return FlaggedKey(key_id, account.id, record.rotated_to)
             # It has a successor already, and only ends sooner.
             ends_ms = self._now_ms() + overlap_s * 1000
             connection.execute(_RETIRE_KEY, (key_id, record.rotated_to, ends_ms))
@@ -320,10 +333,9 @@ class AuthStore(UserStore):
             # The work that a known key takes, so that time does not tell which ids exist.
             self._master_key.secret(key_id, _FIRST_VERSION)
             return None
-        account_id, kind, version, state, expires_ms, models, endpoints, networks, leaked_ms, *account = rows[
-            0
-        ]
-        operator, exempt, tier, account_state = account
+        account_id, kind, version, state, expires_ms, models, endpoints, networks, *rest = rows[0]
+        leaked_ms, rotated_to, operator, exempt, tier, account_state, rotate_leaked = rest
+        to_rotate = rotate_leaked and rotated_to is None and _works(state, expires_ms, self._now_ms())
         return KnownKey(
             principal=Principal(
                 account_id,
@@ -338,7 +350,7 @@ class AuthStore(UserStore):
             active=state == "active",
             expires_ms=expires_ms,
             locked=account_state == "locked",
-            leaked=leaked_ms is not None,
+            leaked=leaked_ms is not None and not to_rotate,
         )
 
     def find_key_record(self, key_id: str) -> KeyRecord | None:
@@ -347,8 +359,28 @@ class AuthStore(UserStore):
         return self._record(rows[0]) if rows else None
 
     def list_keys(self, account_id: str) -> list[KeyRecord]:
-        """The keys of one account, oldest first."""
-        return [self._record(row) for row in self._database.read(_LIST_KEYS, (account_id,))]
+        """The keys of one account, oldest first; for who can wait for all of them."""
+        return [key for page in self.pages_of_keys(account_id) for key in page]
+
+    def pages_of_keys(self, account_id: str) -> Iterator[list[KeyRecord]]:
+        """The same, so many at a time as are read in a millisecond."""
+        created_ms, key_id = -1, ""
+        while rows := self._database.read(_LIST_KEYS, (account_id, created_ms, key_id, _KEYS_PER_PAGE)):
+            page = [self._record(row) for row in rows]
+            yield page
+            created_ms, key_id = page[-1].created_ms, page[-1].id
+
+    async def count_working_keys(self, account_id: str) -> int:
+        """How many keys of an account can be used; others have their turn meanwhile."""
+        count, created_ms, key_id = 0, -1, ""
+        while rows := self._database.read(
+            _LIST_KEY_STATES, (account_id, created_ms, key_id, _COUNTED_AT_ONCE)
+        ):
+            now_ms = self._now_ms()
+            count += sum(_works(state, expires_ms, now_ms) for _, _, state, expires_ms in rows)
+            created_ms, key_id, _, _ = rows[-1]
+            await asyncio.sleep(0)
+        return count
 
     # how changes are made
 
@@ -385,8 +417,7 @@ class AuthStore(UserStore):
         connection.execute(_RETIRE_KEY, (key_id, successor, now_ms + overlap_s * 1000))
 
     def _works(self, record: KeyRecord) -> bool:
-        ended = record.expires_ms is not None and record.expires_ms <= self._now_ms()
-        return record.state == "active" and not ended
+        return _works(record.state, record.expires_ms, self._now_ms())
 
     def _check_working(self, record: KeyRecord) -> None:
         if not self._works(record):
@@ -406,29 +437,13 @@ class AuthStore(UserStore):
         return ApiKey(key_id, self._master_key.secret(key_id, _FIRST_VERSION))
 
     def _insert_key(self, connection: apsw.Connection, row: tuple[str | int | None, ...]) -> None:
-        fingerprint = (_MASTER_VERSION, self._master_key.fingerprint(), self._now_ms())
+        fingerprint = (MASTER_VERSION, self._master_key.fingerprint(), self._now_ms())
         connection.execute(_ADD_MASTER_FINGERPRINT, fingerprint)
         connection.execute(_INSERT_KEY, row)
 
 
-class AccountDraft(NamedTuple):
-    """An account that nobody knows yet."""
-
-    account: Account
-
-    def insert(self, connection: apsw.Connection) -> None:
-        """Writes it."""
-        _insert_account(connection, self.account)
-
-
-def _fetch_account(connection: apsw.Connection, account_id: str) -> Account:
-    rows = connection.execute(_FETCH_ACCOUNT, (account_id,)).fetchall()
-    if not rows:
-        raise UnknownAccount(account_id)
-    return account_of(rows[0])
-
-
-def _insert_account(connection: apsw.Connection, account: Account) -> None:
+def insert_account(connection: apsw.Connection, account: Account) -> None:
+    """Writes a new account; nobody knows it before."""
     connection.execute(
         _INSERT_ACCOUNT,
         (
@@ -443,13 +458,24 @@ def _insert_account(connection: apsw.Connection, account: Account) -> None:
     )
 
 
+def _fetch_account(connection: apsw.Connection, account_id: str) -> Account:
+    rows = connection.execute(_FETCH_ACCOUNT, (account_id,)).fetchall()
+    if not rows:
+        raise UnknownAccount(account_id)
+    return account_of(rows[0])
+
+
+def _works(state: str, expires_ms: int | None, now_ms: int) -> bool:
+    return state == "active" and (expires_ms is None or now_ms < expires_ms)
+
+
 def _note_used(connection: apsw.Connection, rows: list[tuple[str, int]]) -> None:
     connection.executemany(_NOTE_KEY_USED, rows)
 
 
 def _open_master_key(database: Database, path: Path, random_bytes: Callable[[int], bytes]) -> MasterKey:
     # A fingerprint is written with every key, so none means no keys.
-    fingerprints = database.read(_FETCH_MASTER_FINGERPRINT, (_MASTER_VERSION,))
+    fingerprints = database.read(_FETCH_MASTER_FINGERPRINT, (MASTER_VERSION,))
     master_key = read_master_key(path)
     if master_key is None:
         if fingerprints:

@@ -3,7 +3,7 @@
 Rule: the last owner of an account leaves last, or nobody there could put a wrong role right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import get_args
 
 import apsw
@@ -26,6 +26,7 @@ from openbigmodel.db.queries import QUERIES
 _ANY_OTHER_OWNER = QUERIES["any_other_owner"]
 _ANY_OTHER_USER = QUERIES["any_other_user"]
 _ANY_USER_WITH_EMAIL = QUERIES["any_user_with_email"]
+_COUNT_USERS = QUERIES["count_users"]
 _DELETE_USER = QUERIES["delete_user"]
 _FETCH_ACCOUNT = QUERIES["fetch_account"]
 _FETCH_USER = QUERIES["fetch_user"]
@@ -33,6 +34,8 @@ _INSERT_USER = QUERIES["insert_user"]
 _LIST_ALL_USERS = QUERIES["list_all_users"]
 _LIST_USERS = QUERIES["list_users"]
 _UPDATE_USER = QUERIES["update_user"]
+
+_USERS_PER_PAGE = 200
 
 
 class UserStore:
@@ -68,10 +71,22 @@ class UserStore:
         return user
 
     def list_users(self, account_id: str | None = None) -> list[User]:
-        """The users of one account, oldest first; without an id all users, those who run the platform first."""
-        if account_id is None:
-            return [user_of(row) for row in self._database.read(_LIST_ALL_USERS)]
-        return [user_of(row) for row in self._database.read(_LIST_USERS, (account_id,))]
+        """The users of one account, or all, oldest first; for who can wait for all of them."""
+        return [user for page in self.pages_of_users(account_id) for user in page]
+
+    def pages_of_users(self, account_id: str | None = None) -> Iterator[list[User]]:
+        """The same, so many at a time as are read in a millisecond."""
+        query, owner = (_LIST_ALL_USERS, ()) if account_id is None else (_LIST_USERS, (account_id,))
+        created_ms, user_id = -1, ""
+        while rows := self._database.read(query, (*owner, created_ms, user_id, _USERS_PER_PAGE)):
+            page = [user_of(row) for row in rows]
+            yield page
+            created_ms, user_id = page[-1].created_ms, page[-1].id
+
+    def count_users(self, account_id: str) -> int:
+        """How many users an account has."""
+        count: int = self._database.read(_COUNT_USERS, (account_id,))[0][0]
+        return count
 
     async def remove_user(self, user_id: str) -> None:
         """Forgets a user. Raises ValueError for the last owner among others; UnknownUser."""

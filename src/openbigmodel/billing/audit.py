@@ -2,7 +2,8 @@
 
 Rule: it shares no state and no lock with the platform, changes nothing, and believes nothing that it can compute:
 hashes, running balances, which postings a request may have, the charge of each usage row from its tokens and its
-version of the price. So it works on a running server's file, a stopped one's, and one whose server has just been killed.
+version of the price. What a Coding Plan paid cannot be computed, because rows name no version of the credit rates; of
+that it only sees whether a plan can have paid for the row at all, and adds it up. So it works on a running server's file, a stopped one's, and one whose server has just been killed.
 
 A chain shows any change but one: that its newest end was cut off together with the usage rows. Whoever wants to see
 that as well keeps `head` somewhere else.
@@ -17,12 +18,13 @@ import apsw
 import msgspec
 
 from openbigmodel.billing.chain import GENESIS, POSTING_WIDTH, PostingColumns, UsageColumns, link
-from openbigmodel.billing.pricing import FREE, Price
+from openbigmodel.billing.pricing import FREE, HALF_NANO, PARTS_PER_NANO, Price
 from openbigmodel.billing.rollup import sums_problems
 from openbigmodel.billing.store import (
     ADJUSTMENTS,
     CASH,
     CASH_GIFTS,
+    CUSTOMERS_FROM,
     FUNDING,
     GIFTS,
     PACKS_EXPIRED,
@@ -39,14 +41,15 @@ from openbigmodel.db.reading import open_read_only
 PROBLEMS_MAX = 100
 # The migration that brought the ledger; files from before it have nothing to verify.
 _FIRST_SCHEMA = 4
+_FIRST_SCHEMA_WITH_PLANS = 5
 _FIRST_SCHEMA_WITH_SUMS = 6
-_CUSTOMERS_FROM = 100
 
 _CHECK_STRUCTURE = QUERIES["check_structure"]
 _LIST_POSTINGS = QUERIES["list_postings"]
 _FETCH_POSTING = QUERIES["fetch_posting"]
 _LIST_UNCHARGED = QUERIES["list_uncharged"]
 _LIST_UNPOSTED = QUERIES["list_unposted"]
+_LIST_IMPOSSIBLE_CREDITS = QUERIES["list_impossible_credits"]
 _COUNT_USAGE = QUERIES["count_usage"]
 _LIST_BOOKS = QUERIES["list_books"]
 _LIST_PACK_FACTS = QUERIES["list_pack_facts"]
@@ -135,6 +138,8 @@ def verify_open(connection: apsw.Connection, *, structure: bool = True) -> Repor
     audit = _Audit(connection, damage)
     try:
         audit.read()
+        if schema >= _FIRST_SCHEMA_WITH_PLANS:
+            audit.look_at_plans()
         if schema >= _FIRST_SCHEMA_WITH_SUMS:
             audit.problems.extend(sums_problems(connection))
     except _UNREADABLE as error:
@@ -188,7 +193,7 @@ class _Audit:
         self._books = {
             number: _Book(account_id, name, unit)
             for number, account_id, name, unit in connection.execute(_LIST_BOOKS)
-            if number >= _CUSTOMERS_FROM
+            if number >= CUSTOMERS_FROM
         }
         self._packs = {f"pack:{row[0]}": row[1:] for row in connection.execute(_LIST_PACK_FACTS)}
         # What came out of each of the platform's books, less what went in.
@@ -205,11 +210,19 @@ class _Audit:
         self._sum_up()
         self._look_at_usage()
 
+    def look_at_plans(self) -> None:
+        """The usage rows that a Coding Plan paid for."""
+        for (usage_id,) in self._connection.execute(_LIST_IMPOSSIBLE_CREDITS):
+            self._problem(
+                f"usage row {usage_id} took credits of a Coding Plan, which cannot have paid for it"
+            )
+
     def _read_postings(self) -> None:
         """The postings in their order. Most are simple, and what is left to check of these is here, for speed."""
         cash = {number: book for number, book in self._books.items() if book.name == CASH}
         rates = {2 * version + batch: _rates(price) for (version, batch), price in self._prices.items()}
         head, seq_before, simple_requests, charged = self.head, 0, 0, 0
+        parts_per_nano = PARTS_PER_NANO
         rows: Iterable[tuple[Any, ...]] = self._connection.execute(_LIST_POSTINGS)
         for (
             digest,
@@ -238,7 +251,7 @@ class _Audit:
                     fresh, again, output, rest = rate
                     cost = (
                         (prompt - cached) * fresh + cached * again + completion * output + rest
-                    ) // 100_000_000
+                    ) // parts_per_nano
                 if (
                     cost == amount
                     and book.account_id == account_id
@@ -285,7 +298,7 @@ class _Audit:
     def _posting(self, posting: PostingColumns, usage: Sequence[Any]) -> None:
         """One posting for itself, and what its book holds after it."""
         seq, _, kind, debit, credit, amount, balance, usage_id, _, _ = posting
-        incoming = credit >= _CUSTOMERS_FROM
+        incoming = credit >= CUSTOMERS_FROM
         number, platform_book = (credit, debit) if incoming else (debit, credit)
         book = self._books.get(number)
         if book is None:
@@ -423,7 +436,7 @@ class _Audit:
 def _rates(price: Price) -> tuple[int, int, int, int] | None:
     """What to multiply tokens that were not cached, cached and completion tokens with, and what to add.
 
-    The sum is in hundred-millionths of a nano-yuan and rounds half-up by leaving them off. Only for a price with one
+    The sum is in parts of a nano-yuan (PARTS_PER_NANO) and rounds half-up by leaving them off. Only for a price with one
     band: worked out once more and without calling anything, which matters ten million times.
     """
     if len(price.bands) != 1:
@@ -434,7 +447,7 @@ def _rates(price: Price) -> tuple[int, int, int, int] | None:
         band.input * percent,
         cached * percent,
         band.output * percent,
-        price.per_call * percent * 1_000_000 + 50_000_000,
+        price.per_call * percent * 1_000_000 + HALF_NANO,
     )
 
 

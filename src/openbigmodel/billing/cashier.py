@@ -15,11 +15,11 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
-import apsw
 import msgspec
 
 from openbigmodel.billing.entries import (
     PACK_PREFIX,
+    Beside,
     CashMove,
     Entry,
     Expiry,
@@ -29,7 +29,7 @@ from openbigmodel.billing.entries import (
     Settlement,
     pack_of_row,
 )
-from openbigmodel.billing.ledger import NO_CHARGE, NO_HOLD, Charge, Hold, Ledger
+from openbigmodel.billing.ledger import NANO_MAX, NO_CHARGE, NO_HOLD, Charge, Hold, Ledger
 from openbigmodel.billing.ledger_watch import Held, Snapshot, unlike
 from openbigmodel.billing.packs import Burn, Pack, Unit
 from openbigmodel.billing.plans import PlanHold
@@ -219,38 +219,29 @@ class Cashier:
         """Nano-yuan that an account can spend, and those held for requests under way."""
         return self.ledger.balance(account_id), self.ledger.held(account_id)
 
-    async def top_up(self, account_id: str, nano: int, memo: str = "") -> int:
+    async def top_up(self, account_id: str, nano: int, memo: str = "", beside: Beside | None = None) -> int:
         """Add money that was paid, in nano-yuan; returns the balance. Raises ValueError for an amount below 1.
 
         This and the other actions raise DatabaseBusy, DatabaseClosed, or DatabaseFailed when it is not known whether
-        it is on disk; if it is, the balance follows within seconds.
+        it is on disk; if it is, the balance follows within seconds. What `beside` writes, or raises, is part of it.
         """
         if nano < 1:
             raise ValueError("an amount is more than nothing")
-        return await self._move_cash("topup", account_id, nano, FUNDING, memo)
+        return await self._move_cash("topup", account_id, nano, FUNDING, memo, beside)
 
-    async def give(
-        self,
-        account_id: str,
-        nano: int,
-        memo: str = "",
-        opening: Callable[[apsw.Connection], None] | None = None,
-    ) -> int:
-        """Add money that nobody paid, in nano-yuan; returns the balance. Raises ValueError for an amount below 1.
-
-        `opening` writes the account that it is for: both are there, or neither.
-        """
+    async def give(self, account_id: str, nano: int, memo: str = "", beside: Beside | None = None) -> int:
+        """Add money that nobody paid, in nano-yuan; returns the balance. Raises ValueError for an amount below 1."""
         if nano < 1:
             raise ValueError("an amount is more than nothing")
-        return await self._move_cash("gift", account_id, nano, CASH_GIFTS, memo, opening)
+        return await self._move_cash("gift", account_id, nano, CASH_GIFTS, memo, beside)
 
-    async def adjust(self, account_id: str, nano: int, memo: str = "") -> int:
+    async def adjust(self, account_id: str, nano: int, memo: str = "", beside: Beside | None = None) -> int:
         """Correct a balance, up or down; returns the balance. Raises ValueError for 0, or more than can be spent."""
         if nano < 0:
             self.ledger.debit(account_id, -nano)
         elif not nano:
             raise ValueError("an adjustment is not 0")
-        return await self._move_cash("adjust", account_id, nano, ADJUSTMENTS, memo)
+        return await self._move_cash("adjust", account_id, nano, ADJUSTMENTS, memo, beside)
 
     async def _move_cash(
         self,
@@ -259,7 +250,7 @@ class Cashier:
         amount: int,
         platform_book: int,
         memo: str,
-        opening: Callable[[apsw.Connection], None] | None = None,
+        beside: Beside | None = None,
     ) -> int:
         def entry(done: Done) -> CashMove:
             return CashMove(
@@ -273,7 +264,7 @@ class Cashier:
                 platform_book=platform_book,
                 at_ms=self._now_ms(),
                 memo=memo,
-                opening=opening,
+                beside=beside,
             )
 
         await self._write(entry)
@@ -313,17 +304,20 @@ class Cashier:
         from_ms: int,
         to_ms: int,
         memo: str = "",
+        beside: Beside | None = None,
     ) -> Pack:
         """Give an account a pack; `models` in whatever case, None for all. Raises ValueError for what cannot be one."""
         if amount < 1:
             raise ValueError("a pack has at least one token or call")
+        if amount > NANO_MAX:
+            raise ValueError(f"a pack has at most {NANO_MAX} tokens or calls")
         if from_ms >= to_ms:
             raise ValueError("a pack ends after it begins")
         scope = None if models is None else frozenset(model.lower() for model in models)
         pack = Pack(self._new_id(), account_id, unit, scope, gift, from_ms, to_ms, amount)
 
         def entry(done: Done) -> Grant:
-            return Grant(self._books, self.ledger, self._new_id(), done, pack, self._now_ms(), memo)
+            return Grant(self._books, self.ledger, self._new_id(), done, pack, self._now_ms(), memo, beside)
 
         await self._write(entry)
         return pack
@@ -342,7 +336,7 @@ class Cashier:
 
     # for a timer
 
-    async def expire(self) -> None:
+    async def tend(self) -> None:
         """Write off packs that have ended, look again for what nobody knows of, forget old answers.
 
         For a timer, about once a second; returns when that is durable. What fails is tried again the next time.

@@ -15,6 +15,7 @@ import apsw
 import msgspec
 
 from openbigmodel.billing.ledger import Charge, Ledger
+from openbigmodel.billing.money import format_yuan
 from openbigmodel.billing.packs import Pack
 from openbigmodel.billing.replies import StoredReply, reply_row
 from openbigmodel.billing.store import (
@@ -42,6 +43,9 @@ _REFUNDABLE = QUERIES["list_refundable"]
 
 
 PACK_PREFIX = "pack:"
+
+# Writes something beside a posting, whose number it is given: both are on disk, or neither.
+Beside = Callable[[apsw.Connection, int], None]
 
 
 def pack_book(pack_id: str) -> str:
@@ -208,10 +212,10 @@ class Settlement(Entry):
 class CashMove(Entry):
     """Money that comes in or goes out besides requests: a top-up, a gift or an adjustment, which may be negative.
 
-    `opening` writes what belongs to it, such as the account, in the same unit.
+    `beside` writes what belongs to it, such as the account, in the same unit.
     """
 
-    __slots__ = ("_amount", "_at_ms", "_kind", "_ledger", "_memo", "_opening", "_platform_book", "account_id")
+    __slots__ = ("_amount", "_at_ms", "_beside", "_kind", "_ledger", "_memo", "_platform_book", "account_id")
 
     def __init__(
         self,
@@ -226,11 +230,11 @@ class CashMove(Entry):
         platform_book: int,
         at_ms: int,
         memo: str,
-        opening: Callable[[apsw.Connection], None] | None = None,
+        beside: Beside | None = None,
     ) -> None:
         super().__init__(books, log_id, done)
         self._ledger = ledger
-        self._opening = opening
+        self._beside = beside
         self._kind = kind
         self.account_id = account_id
         self._amount = amount
@@ -243,9 +247,9 @@ class CashMove(Entry):
         return self.account_id
 
     def _write(self, connection: apsw.Connection) -> int:
-        if self._opening is not None:
-            self._opening(connection)
         seq = self._books.next_seq(connection)
+        if self._beside is not None:
+            self._beside(connection, seq)
         self._books.open_book(connection, self.account_id, CASH, "nano")
         cause = Cause(self._at_ms, self.log_id, self._memo)
         self._books.post(
@@ -265,15 +269,24 @@ class CashMove(Entry):
 
 
 class Grant(Entry):
-    """A new pack."""
+    """A new pack. `beside` writes what belongs to it, in the same unit."""
 
-    __slots__ = ("_at_ms", "_ledger", "_memo", "pack")
+    __slots__ = ("_at_ms", "_beside", "_ledger", "_memo", "pack")
 
     def __init__(
-        self, books: Books, ledger: Ledger, log_id: str, done: Done, pack: Pack, at_ms: int, memo: str
+        self,
+        books: Books,
+        ledger: Ledger,
+        log_id: str,
+        done: Done,
+        pack: Pack,
+        at_ms: int,
+        memo: str,
+        beside: Beside | None = None,
     ) -> None:
         super().__init__(books, log_id, done)
         self._ledger = ledger
+        self._beside = beside
         self.pack = pack
         self._at_ms = at_ms
         self._memo = memo
@@ -284,6 +297,8 @@ class Grant(Entry):
 
     def _write(self, connection: apsw.Connection) -> int:
         pack, seq, name = self.pack, self._books.next_seq(connection), pack_book(self.pack.id)
+        if self._beside is not None:
+            self._beside(connection, seq)
         models = None if pack.models is None else msgspec.json.encode(sorted(pack.models)).decode()
         connection.execute(
             _INSERT_PACK,
@@ -402,7 +417,7 @@ class Refund(Entry):
     def _give_back_cash(self, connection: apsw.Connection, left: int, cause: Cause) -> None:
         nano = left if self._nano is None else self._nano
         if nano > left:
-            raise ValueError(f"of request {self._of_log_id}, {left} nano-yuan can be given back")
+            raise ValueError(f"of request {self._of_log_id}, {format_yuan(left)} yuan can be given back")
         if nano:
             self._books.post(connection, "refund", self.account_id, CASH, nano, REVENUE, cause)
             self.cash = nano

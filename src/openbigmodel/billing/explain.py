@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 
 from openbigmodel.billing.periods import CHINA
-from openbigmodel.billing.pricing import Band, Price
+from openbigmodel.billing.plan_windows import credits_of, percent_at, rates_of
+from openbigmodel.billing.pricing import PARTS_PER_NANO, Band, Price
 from openbigmodel.billing.statement import Line, Statements
 from openbigmodel.billing.usage import Usage
+from openbigmodel.catalog import Catalog, CreditRates
 from openbigmodel.db.queries import QUERIES
-
-# A price is per million tokens and a discount in percent, so an amount before rounding has eight places after a nano-yuan.
-PARTS_PER_NANO = 100_000_000
 
 # Requests that cost nothing are found by the time in their id (`ids.py`); most end within a minute.
 _WINDOWS_MS = (60_000, 600_000, 7_200_000, 86_400_000)
@@ -59,7 +58,7 @@ class Posting(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Money is in nano-yuan; `exact_parts`, before rounding, in 1/100,000,000 of that.
+    """Money is in nano-yuan; `exact_parts`, before rounding, in parts of that (PARTS_PER_NANO).
 
     `computed` is what the price says, rounded, `rounding_parts` what rounding added; `saved` what packs covered,
     `refunded` what was given back. `unexplained` is computed − charge − overage: not 0 if something is wrong.
@@ -76,6 +75,55 @@ class Explanation(msgspec.Struct, frozen=True):
     saved: int
     refunded: int
     postings: tuple[Posting, ...]
+
+
+class CreditPart(msgspec.Struct, frozen=True):
+    """One summand of a request's credits: `rate` is in millionths of a credit for a token, `parts` = measured x rate x percent."""
+
+    what: str
+    measured: int
+    rate: int
+    parts: int
+
+
+class CreditExplanation(msgspec.Struct, frozen=True):
+    """What a request took out of a Coding Plan, in millionths of a credit; `parts` before rounding in 1/100 of that.
+
+    `computed` is what the rates and the time of day say, `capped` how much of it was not taken because the plan's
+    windows had no more, `unexplained` how much more was taken than that: not 0 if rates have changed since.
+    """
+
+    parts: tuple[CreditPart, ...]
+    percent: int
+    computed: int
+    taken: int
+    capped: int
+    unexplained: int
+
+
+def explain_credits(catalog: Catalog, line: Line) -> CreditExplanation | None:
+    """Computes a plan's credits afresh, by the rates of this release; None for a request that no plan paid for."""
+    if not line.plan_credits:
+        return None
+    rates = rates_of(catalog, line.model) or CreditRates(0, 0, 0)
+    percent = percent_at(catalog.plan, line.started_ms)
+    usage = Usage(line.prompt_tokens, line.cached_tokens, line.completion_tokens, line.reasoning_tokens)
+    computed = credits_of(rates, usage, percent)
+    kinds = (
+        ("prompt", line.prompt_tokens - line.cached_tokens, rates.input),
+        ("cached", line.cached_tokens, rates.cached),
+        ("completion", line.completion_tokens, rates.output),
+    )
+    return CreditExplanation(
+        parts=tuple(
+            CreditPart(what, measured, rate, measured * rate * percent) for what, measured, rate in kinds
+        ),
+        percent=percent,
+        computed=computed,
+        taken=line.plan_credits,
+        capped=max(0, computed - line.plan_credits),
+        unexplained=max(0, line.plan_credits - computed),
+    )
 
 
 def find_requests(statements: Statements, reference: str) -> list[Line]:

@@ -1,18 +1,22 @@
 """Bills and usage as CSV for spreadsheets, with the console's Chinese column names or in English.
 
-Rule: it opens in Excel with a double click and runs nothing. The file begins with a byte order mark, which is how Excel
+Rule: consumption − discount − refunds = payable in every line, and in every sum of lines: those of a month come to its
+bill before it is rounded. It opens in Excel with a double click and runs nothing. The file begins with a byte order mark, which is how Excel
 knows UTF-8, and text that a spreadsheet would take for a formula is quoted: ids and notes may come from callers.
 """
 
 import csv
+import heapq
 import io
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from openbigmodel.billing.bill import Bill
 from openbigmodel.billing.money import format_fen, format_yuan
-from openbigmodel.billing.periods import clock_name, day_name
-from openbigmodel.billing.statement import Group, Line
+from openbigmodel.billing.periods import clock_name, day_name, day_start
+from openbigmodel.billing.statement import Group, Line, Refunded, Used
 
 Language = Literal["zh", "en"]
 
@@ -60,6 +64,7 @@ _DETAILS: tuple[_Head, ...] = (
     _CONSUMPTION,
     _PAYABLE,
     _DISCOUNT,
+    _REFUNDS,
     _REQUESTS,
     _FAILED,
     *_TOKENS,
@@ -75,6 +80,7 @@ _LINES: tuple[_Head, ...] = (
     _CONSUMPTION,
     _PAYABLE,
     _DISCOUNT,
+    _REFUNDS,
     *_TOKENS,
     ("价格版本", "Price version"),
     ("计量方式", "Measured by"),
@@ -83,6 +89,8 @@ _LINES: tuple[_Head, ...] = (
     ("备注", "Note"),
 )
 
+# The reason why the line of a refund is there, among the reasons why requests finished.
+_REFUND: _Head = ("退款", "refund")
 _SOURCES: dict[str, _Head] = {
     "engine": ("引擎", "engine"),
     "counted": ("平台计数", "counted"),
@@ -95,17 +103,46 @@ def bills_csv(bills: Iterable[Bill], language: Language) -> Iterator[str]:
     yield from _table(_BILL, language, (_bill_cells(bill) for bill in bills))
 
 
-def details_csv(groups: Iterable[Group], key_names: dict[str, str], language: Language) -> Iterator[str]:
-    """A line for each day, model and key, in yuan to the nano-yuan: their sum is the month's before it is rounded."""
-    yield from _table(_DETAILS, language, (_group_cells(group, key_names) for group in groups))
+def details_csv(
+    groups: Iterable[Group], refunds: Iterable[Refunded], key_names: dict[str, str], language: Language
+) -> Iterator[str]:
+    """A line for each day, model and key, in yuan to the nano-yuan: their sum is the month's before it is rounded.
+
+    What was given back is in the line of the day on which it was, with the model and the key of its request.
+    """
+    parts = {(group.from_ms, group.model, group.api_key_id): group for group in groups}
+    given_back: Counter[tuple[int, str, str]] = Counter()
+    for refund in refunds:
+        place = (day_start(refund.at_ms), refund.model, refund.api_key_id)
+        given_back[place] += refund.amount
+        parts.setdefault(place, Group(*place, Used()))
+    rows = (_group_cells(parts[place], given_back[place], key_names) for place in sorted(parts))
+    yield from _table(_DETAILS, language, rows)
 
 
 def usage_csv(
-    lines: Iterable[Line], key_names: dict[str, str], saved: Callable[[Line], int], language: Language
+    lines: Iterable[Line],
+    refunds: Iterable[Refunded],
+    key_names: dict[str, str],
+    saved: Callable[[Line], int],
+    language: Language,
+    *,
+    limit: int | None = None,
 ) -> Iterator[str]:
-    """A line for each request, in yuan to the nano-yuan. `saved` tells what packs covered of it, in nano-yuan."""
+    """A line for each request and each refund, newest first as they are given, in yuan to the nano-yuan.
+
+    `saved` tells what packs covered of a request, in nano-yuan.
+    """
+    moving: Iterator[Line | Refunded] = heapq.merge(lines, refunds, key=_moment_of, reverse=True)
     yield from _table(
-        _LINES, language, (_line_cells(line, key_names, saved(line), language) for line in lines)
+        _LINES,
+        language,
+        (
+            _refund_cells(each, key_names, language)
+            if isinstance(each, Refunded)
+            else _line_cells(each, key_names, saved(each), language)
+            for each in itertools.islice(moving, limit)
+        ),
     )
 
 
@@ -150,14 +187,14 @@ def _bill_cells(bill: Bill) -> list[object]:
     ]
 
 
-def _group_cells(group: Group, key_names: dict[str, str]) -> list[object]:
+def _group_cells(group: Group, refunds: int, key_names: dict[str, str]) -> list[object]:
     used = group.used
     return [
         day_name(group.from_ms),
         plain_text(group.model),
         group.api_key_id,
         plain_text(key_names.get(group.api_key_id, "")),
-        *_money(used.charge, used.saved),
+        *_money(used.charge, used.saved, refunds),
         used.requests,
         used.failed,
         used.prompt_tokens,
@@ -193,5 +230,33 @@ def _line_cells(line: Line, key_names: dict[str, str], saved: int, language: Lan
     ]
 
 
-def _money(charge: int, saved: int) -> tuple[str, str, str]:
-    return format_yuan(charge + saved), format_yuan(charge), format_yuan(saved)
+def _refund_cells(refund: Refunded, key_names: dict[str, str], language: Language) -> list[object]:
+    return [
+        day_name(refund.at_ms),
+        clock_name(refund.at_ms),
+        plain_text(refund.log_id),
+        plain_text(refund.request_id if refund.request_id != refund.log_id else ""),
+        plain_text(refund.model),
+        refund.api_key_id,
+        plain_text(key_names.get(refund.api_key_id, "")),
+        *_money(0, 0, refund.amount),
+        *(0 for _ in _TOKENS),
+        "",
+        "",
+        _REFUND[_column(language)],
+        "",
+        plain_text(refund.memo),
+    ]
+
+
+def _moment_of(moving: Line | Refunded) -> int:
+    return moving.at_ms if isinstance(moving, Refunded) else moving.ended_ms
+
+
+def _money(charge: int, saved: int, refunds: int = 0) -> tuple[str, str, str, str]:
+    return (
+        format_yuan(charge + saved),
+        format_yuan(charge - refunds),
+        format_yuan(saved),
+        format_yuan(refunds),
+    )

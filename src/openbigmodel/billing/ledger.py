@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from openbigmodel.billing.money import format_yuan
 from openbigmodel.billing.packs import Burn, Pack, Reservation, burn, choose, release, reserve
 from openbigmodel.billing.pricing import FREE, Price
 from openbigmodel.billing.usage import Usage
@@ -26,6 +27,7 @@ __all__ = ["NO_CHARGE", "NO_HOLD", "Burn", "Charge", "Hold", "Ledger", "Pack"]
 
 # What a book holds at most: the database counts in 64 bits.
 NANO_MAX = 2**63 - 1
+TOO_MUCH = f"an account can have at most {format_yuan(NANO_MAX)} yuan"
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -94,7 +96,7 @@ class Ledger:
         if account_id in self._accounts:
             raise ValueError(f"account {account_id} is there already")
         if not 0 <= balance <= NANO_MAX:
-            raise ValueError(f"a balance is 0 to {NANO_MAX} nano-yuan")
+            raise ValueError(f"a balance is 0 to {format_yuan(NANO_MAX)} yuan")
         self._accounts[account_id] = _Account(account_id, balance)
 
     def credit(self, account_id: str, nano: int) -> None:
@@ -103,7 +105,7 @@ class Ledger:
         if nano < 1:
             raise ValueError("an amount is more than nothing")
         if account.balance + account.held + nano > NANO_MAX:
-            raise ValueError(f"an account can have at most {NANO_MAX} nano-yuan")
+            raise ValueError(TOO_MUCH)
         account.balance += nano
 
     def debit(self, account_id: str, nano: int) -> None:
@@ -112,7 +114,9 @@ class Ledger:
         if nano < 1:
             raise ValueError("an amount is more than nothing")
         if nano > account.balance:
-            raise ValueError(f"the balance is {account.balance} nano-yuan, not held by requests under way")
+            raise ValueError(
+                f"the balance is {format_yuan(account.balance)} yuan, not held by requests under way"
+            )
         account.balance -= nano
 
     def grant(self, pack: Pack) -> None:
@@ -200,19 +204,23 @@ class Ledger:
     ) -> Hold:
         """Set aside the most that a request of at most so many tokens may cost: packs first, then balance.
 
-        A price that is free takes no hold, of whatever account. Raises ApiError 1113 if it cannot be covered, and
-        then changes nothing.
+        A price that is free takes no hold, of whatever account. One that is free only for so short a request takes an
+        empty one: what turns out longer has a price. Raises ApiError 1113 if it cannot be covered, and then changes
+        nothing.
         """
         cash = price.bound(prompt_bound, completion_bound)
         if not cash:
             if price is FREE:
                 return NO_HOLD
-            return Hold(None, 0, (), price, open=False)
+            if price.free:
+                return Hold(None, 0, (), price, open=False)
         account = self._accounts.get(account_id)
         if account is None:
-            raise ApiError("1113")
+            if cash:
+                raise ApiError("1113")
+            account = self._account(account_id)
         shares: tuple[Reservation, ...] = ()
-        if account.packs:
+        if account.packs and cash:
             self._see_ends(now_ms)
             chosen = choose(account.packs, model_id.lower(), prompt_bound + completion_bound, now_ms)
             shares = chosen.shares

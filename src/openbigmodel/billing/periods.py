@@ -89,6 +89,17 @@ def parse_moment(text: str) -> int:
     return at_ms
 
 
+def parse_end(text: str) -> int:
+    """Reads when something ends: a moment as above, or a day of UTC+8, the whole of which still belongs to it."""
+    at_ms = parse_moment(text)
+    return at_ms + DAY_MS if is_day(text) else at_ms
+
+
+def is_day(text: str) -> bool:
+    """Whether it is written as a day and not as a moment."""
+    return _DAY.fullmatch(text) is not None
+
+
 def moment_name(at_ms: int) -> str:
     """`2026-11-21T08:00:00.123Z`: in UTC, to the millisecond."""
     second, fraction = divmod(at_ms, 1000)

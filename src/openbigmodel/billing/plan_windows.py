@@ -9,7 +9,7 @@ of a SteadyClock, which stands still instead, and goes on from there.
 
 from openbigmodel.billing.periods import DAY_MS, HOUR_MS, OFFSET_MS, WEEK_MS
 from openbigmodel.billing.usage import Usage
-from openbigmodel.catalog import CodingPlan, CreditRates
+from openbigmodel.catalog import Catalog, CodingPlan, CreditRates
 
 # Readings of two callers that crossed on their way here; a clock that is set steps further.
 _CROSSED_MS = 1000
@@ -36,15 +36,16 @@ class SteadyClock:
 
 
 class Window:
-    """A span of time and what was used in it. `noted` is whether its row is on disk or on the way there."""
+    """A span of time and what was used in it. `noted`: its row is on disk; `begun_ms` is what that says, once it is queued."""
 
-    __slots__ = ("from_ms", "noted", "until_ms", "used")
+    __slots__ = ("begun_ms", "from_ms", "noted", "until_ms", "used")
 
     def __init__(self, from_ms: int, until_ms: int, used: int = 0, *, noted: bool = False) -> None:
         self.from_ms = from_ms
         self.until_ms = until_ms
         self.used = used
         self.noted = noted
+        self.begun_ms: int | None = None
 
 
 def week_of(plan_from_ms: int, at_ms: int) -> tuple[int, int]:
@@ -60,6 +61,15 @@ def percent_at(plan: CodingPlan, now_ms: int) -> int:
     hour = china_ms // HOUR_MS % 24
     peak = weekday in plan.peak_days and plan.peak_from_hour <= hour < plan.peak_to_hour
     return 100 if peak else plan.off_peak_percent
+
+
+def rates_of(catalog: Catalog, model_id: str) -> CreditRates | None:
+    """What a token of a model takes; of the model that answers for it in the plan, if its own are not given. None: in no plan."""
+    model = catalog.find(model_id)
+    if model is None or model.coding is None:
+        return None
+    served = model if model.credits is not None else catalog.find(model.coding)
+    return None if served is None else served.credits
 
 
 def credits_of(rates: CreditRates, usage: Usage, percent: int) -> int:

@@ -12,6 +12,7 @@ first of them (`plan_windows`). Owned by the event loop.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Literal, get_args
 
 import apsw
@@ -24,6 +25,7 @@ from openbigmodel.billing.plan_windows import (
     credits_of,
     most_credits,
     percent_at,
+    rates_of,
     week_of,
 )
 from openbigmodel.billing.usage import Usage
@@ -254,12 +256,10 @@ class Plans:
         return self._accounts.setdefault(account_id, _Standing())
 
     def _rates(self, model_id: str) -> CreditRates:
-        model = self._catalog.find(model_id)
-        if model is not None and model.coding is not None:
-            served = model if model.credits is not None else self._catalog.find(model.coding)
-            if served is not None and served.credits is not None:
-                return served.credits
-        raise ApiError("1311", model_name=model_id)
+        rates = rates_of(self._catalog, model_id)
+        if rates is None:
+            raise ApiError("1311", model_name=model_id)
+        return rates
 
     def _left(self, standing: _Standing, plan: PlanRecord, at_ms: int) -> int:
         """What a request may reserve at most. Raises ApiError when that is nothing."""
@@ -327,25 +327,25 @@ class Plans:
         return standing.week
 
     def _note(self, plan: PlanRecord, kind: _Kind, window: Window) -> None:
-        """Have a new window's row written, before the usage row that is about to be queued."""
+        """Have a new window's row written, before the usage row that is about to be queued.
+
+        Before each of them until it is known to be on disk: those that are queued by then do not wait for one that
+        fails. Written twice it is there once.
+        """
         if not window.noted:
-            # By the time of day: whatever steps the clock took, the next server reads that one.
-            row = (plan.id, kind, window.from_ms - self._clock.behind_ms)
-            self._submit(window, row, again=True)
+            if window.begun_ms is None:
+                # By the time of day: whatever steps the clock took, the next server reads that one.
+                window.begun_ms = window.from_ms - self._clock.behind_ms
+            self._submit(window, (plan.id, kind, window.begun_ms), again=True)
 
     def _submit(self, window: Window, row: tuple[int, _Kind, int], *, again: bool) -> None:
-        window.noted = True
-
-        def noted(error: BaseException | None) -> None:
+        def written(error: BaseException | None) -> None:
             if error is None:
-                return
-            window.noted = False
-            if again:
+                window.noted = True
+            elif again:
                 # At once: the usage rows of the same commit are written once more, too, and must come after it.
                 self._submit(window, row, again=False)
 
-        try:
-            self._database.submit(_INSERT_WINDOW, row, noted)
-        except DatabaseError:
-            # The usage row will meet the same fate; the next one tries again.
-            window.noted = False
+        # Where there is no room for it there is none for the usage row; the next one tries again.
+        with suppress(DatabaseError):
+            self._database.submit(_INSERT_WINDOW, row, written)

@@ -8,6 +8,7 @@ Owned by the event loop; `get` is what the hot path calls.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal, get_args
 
 import apsw
@@ -168,6 +169,10 @@ class PriceBook:
     def list(self) -> Sequence[PriceEntry]:
         """The price in force of every model that has one, by model id."""
         return [self._entry_in_force(model) for model in sorted(self._wanted) if self._wanted[model]]
+
+    def models(self) -> AbstractSet[str]:
+        """The ids of all models that have a price, or had one that was stored."""
+        return self._wanted.keys() | {model for model, _ in self._stored}
 
     def find(self, model_id: str) -> PriceEntry | None:
         """The price in force of one model and where it is from; None if nobody has priced it."""

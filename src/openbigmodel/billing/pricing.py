@@ -9,8 +9,8 @@ import msgspec
 from openbigmodel.billing.usage import Usage
 
 # A price is per million tokens, a discount in percent: the exact sum is in units of 1/100,000,000 nano-yuan.
-_PARTS_PER_NANO = 1_000_000 * 100
-_HALF_NANO = _PARTS_PER_NANO // 2
+PARTS_PER_NANO = 1_000_000 * 100
+HALF_NANO = PARTS_PER_NANO // 2
 
 
 class Band(msgspec.Struct, frozen=True, gc=False):
@@ -85,7 +85,7 @@ class Price(msgspec.Struct, frozen=True):
             parts += fresh * band.input + output * band.output
             if cached:
                 parts += cached * (band.input if band.cached is None else band.cached)
-        return (parts * self.percent + _HALF_NANO) // _PARTS_PER_NANO
+        return (parts * self.percent + HALF_NANO) // PARTS_PER_NANO
 
     def bound(self, prompt_tokens: int, completion_tokens: int, covered: int = 0) -> int:
         """The most nano-yuan that a request can cost with at most this many tokens, however many were cached.
@@ -98,7 +98,7 @@ class Price(msgspec.Struct, frozen=True):
             band = self.bands[0]
             dearest = band.input if band.cached is None or band.cached < band.input else band.cached
             parts = prompt_tokens * dearest + completion_tokens * band.output
-            return -((parts + self.per_call * 1_000_000) * self.percent // -_PARTS_PER_NANO)
+            return -((parts + self.per_call * 1_000_000) * self.percent // -PARTS_PER_NANO)
         prompt, rest = _less(prompt_tokens, covered)
         completion, _ = _less(completion_tokens, rest)
         most = 0
@@ -109,7 +109,7 @@ class Price(msgspec.Struct, frozen=True):
                     dearest = band.cached
                 parts = prompt * dearest + completion * band.output
                 most = max(most, parts)
-        return -((most + self.per_call * 1_000_000) * self.percent // -_PARTS_PER_NANO)
+        return -((most + self.per_call * 1_000_000) * self.percent // -PARTS_PER_NANO)
 
     def band_of(self, prompt_tokens: int, completion_tokens: int) -> Band | None:
         """The band with the greatest `input_from` that the prompt reaches, then the greatest `output_from`."""

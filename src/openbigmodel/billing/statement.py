@@ -17,6 +17,7 @@ import msgspec
 from openbigmodel.billing.periods import DAY_MS, HOUR_MS, Period, day_start, split
 from openbigmodel.billing.price_history import PriceHistory
 from openbigmodel.db.connection import DatabaseError
+from openbigmodel.db.data_folder import DATABASE_FILE
 from openbigmodel.db.migrations import MIGRATIONS, DatabaseTooNew, schema_version
 from openbigmodel.db.queries import QUERIES
 from openbigmodel.db.reading import open_read_only
@@ -28,7 +29,7 @@ _BUSY_MS = 5000
 _CACHE_KIB = 64 * 1024
 
 
-class UnknownAccount(LookupError):  # noqa: N818  it names the state
+class UnknownOwner(LookupError):  # noqa: N818  it names the state
     """There is no account with this id."""
 
 
@@ -95,6 +96,18 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     account_id: str
 
 
+class Refunded(msgspec.Struct, frozen=True, gc=False):
+    """Money that was given back: when, how much in nano-yuan, and of which request."""
+
+    at_ms: int
+    amount: int
+    memo: str
+    log_id: str
+    request_id: str
+    model: str
+    api_key_id: str
+
+
 class Filter(msgspec.Struct, frozen=True):
     """Which requests; None: all. `code` and `failed` are for lines only: sums are not kept by them."""
 
@@ -138,6 +151,7 @@ _HOURS = QUERIES["hours_of_usage"]
 _KEY_NAMES = QUERIES["key_names"]
 _LAST_BALANCE = QUERIES["last_balance"]
 _LIST_FAILED = QUERIES["list_failed"]
+_LIST_REFUNDS = QUERIES["list_refunds"]
 _LIST_USAGE = QUERIES["list_usage"]
 _SUM_ACTIONS = QUERIES["sum_actions"]
 _SUM_LINES = QUERIES["sum_lines"]
@@ -185,7 +199,7 @@ class Statements:
     @classmethod
     def open(cls, data: Path) -> Self:
         """For the database in a data folder. Raises what `open_for_reading` does."""
-        return cls(open_for_reading(data / "bigmodel.db"))
+        return cls(open_for_reading(data / DATABASE_FILE))
 
     def close(self) -> None:
         """Gives the file back."""
@@ -198,10 +212,10 @@ class Statements:
         self.close()
 
     def owner(self, account_id: str) -> Owner:
-        """Raises UnknownAccount."""
+        """Raises UnknownOwner."""
         rows = self._rows(_ACCOUNT, (account_id,))
         if not rows:
-            raise UnknownAccount(f"There is no account {account_id}")
+            raise UnknownOwner(f"There is no account {account_id}")
         name, created_ms, first_ms = rows[0]
         return Owner(account_id, name, min(created_ms, first_ms))
 
@@ -228,6 +242,12 @@ class Statements:
         if book is None:
             return {}
         return dict(self._rows(_SUM_ACTIONS, (book, period.from_ms, period.to_ms)))
+
+    def refunds(self, account_id: str, period: Period, only: Filter = EVERYTHING) -> list[Refunded]:
+        """What was given back in a period, newest first, whenever it was charged. Only an operator gives back."""
+        book = self._cash_book(account_id)
+        place = (book, period.from_ms, period.to_ms, only.model, only.api_key_id)
+        return [] if book is None else [Refunded(*row) for row in self._rows(_LIST_REFUNDS, place)]
 
     def snapshot(self) -> "Snapshot":
         """For sums that must agree: what is read within it is of one moment. Only for a moment."""

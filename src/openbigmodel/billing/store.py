@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from openbigmodel.billing.chain import GENESIS, NO_USAGE, link
+from openbigmodel.billing.ledger import NANO_MAX, TOO_MUCH
 from openbigmodel.billing.usage import Usage
 from openbigmodel.db.queries import QUERIES
 
@@ -20,6 +21,8 @@ GIFTS = {"tokens": 6, "calls": 7}
 PACKS_USED = {"tokens": 8, "calls": 9}
 PACKS_EXPIRED = {"tokens": 10, "calls": 11}
 CASH_GIFTS = 12
+# Below this number are the platform's, from it on the customers'.
+CUSTOMERS_FROM = 100
 CASH = "cash"
 
 INSERT_USAGE = QUERIES["insert_usage"]
@@ -151,7 +154,8 @@ class Books:
     ) -> int:
         """Move `amount` between a customer's book and one of the platform's: in if positive, out if negative.
 
-        Returns the customer's new balance. Raises ValueError if that would be below 0 or the book does not exist.
+        Returns the customer's new balance. Raises ValueError if that would be below 0 or more than the database counts,
+        or the book does not exist.
         """
         seq = self.next_seq(connection)
         book = self._find(connection, account_id, name)
@@ -160,6 +164,10 @@ class Books:
         balance = self._balance(connection, book) + amount
         if balance < 0:
             raise ValueError(f"the book {name} of account {account_id} has {balance - amount}, not {-amount}")
+        if balance > NANO_MAX:
+            raise ValueError(
+                TOO_MUCH if name == CASH else f"the book {name} of account {account_id} would be too full"
+            )
         debit, credit = (platform_book, book) if amount > 0 else (book, platform_book)
         posting = (
             seq,

@@ -124,10 +124,10 @@ class Tiers:
             await self._accounts.update_account(account_id, tier=tier)
         if news:
 
-            def note(connection: apsw.Connection) -> None:
+            def remember(connection: apsw.Connection) -> None:
                 connection.executemany(_SET, news)
 
-            await self._database.write(note)
+            await self._database.write(remember)
         return changed
 
     def _best_month(self, account_id: str, spans: list[tuple[int, int]]) -> int:

@@ -36,7 +36,7 @@ class Cashier(Protocol):
     ) -> list[str]:
         """A sentence for everything that does not hold; also kept in `problems`. `found`: what a look at the disk did."""
 
-    async def expire(self) -> None:
+    async def tend(self) -> None:
         """Write off packs that have ended, look again for what nobody knows of, forget old answers."""
 
 
@@ -102,7 +102,7 @@ class Upkeep:
 
     async def step(self) -> None:
         """One round: expiry and a part of the chain each time, the audit when it is due."""
-        await self._cashier.expire()
+        await self._cashier.tend()
         await self._watch_chain()
         now_s = self._monotonic_s()
         if now_s < self._audit_due_s:

@@ -1,14 +1,13 @@
 """`bigmodel accounts`: who owns keys and money, and the people who sign in for them."""
 
-import sys
 from typing import Annotated, Any, Literal
 
 import typer
 
 from openbigmodel.cli import plans
-from openbigmodel.cli.admin import JsonOption, Site, carry_out
+from openbigmodel.cli.admin import JsonOption, Site, carry_out, show_id
 from openbigmodel.cli.server import ConfigOption, DataOption
-from openbigmodel.cli.tables import moment, show_facts, show_table
+from openbigmodel.cli.tables import moment, show_facts, show_note, show_table
 
 cli = typer.Typer(help="Make accounts, see what they have, lock them.")
 users = typer.Typer(help="The people who sign in.")
@@ -44,7 +43,11 @@ def create(
     rotate_leaked: RotateLeakedOption = None,
     credit: Annotated[
         str | None,
-        typer.Option("--credit", help="Yuan to try the platform with, as a gift.", metavar="AMOUNT"),
+        typer.Option(
+            "--credit",
+            help="Yuan to try the platform with, as a gift. Default: as in the server's settings.",
+            metavar="AMOUNT",
+        ),
     ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
@@ -54,7 +57,7 @@ def create(
     site = Site(data, config, as_json)
     folder = site.folder()
     if not as_json and not folder.exists():
-        print(f"bigmodel: {folder} is a new data folder", file=sys.stderr)
+        show_note(f"{folder} is a new data folder")
     arguments = {
         "name": name,
         "tier": tier,
@@ -62,7 +65,7 @@ def create(
         "rotate_leaked": rotate_leaked,
         "credit": credit,
     }
-    return carry_out(site, "accounts.create", arguments, lambda answer: print(answer["id"]), new_folder=True)
+    return carry_out(site, "accounts.create", arguments, show_id, new_folder=True)
 
 
 @cli.command("list")
@@ -123,9 +126,9 @@ def add_user(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Let a person sign in. Without a role they become a member of the account."""
+    """Let a person sign in, and print the user's id. Without a role they become a member of the account."""
     arguments = {"email": email, "account": account, "role": role, "name": name}
-    return carry_out(Site(data, config, as_json), "users.add", arguments, _show_user)
+    return carry_out(Site(data, config, as_json), "users.add", arguments, show_id)
 
 
 @users.command("list")

@@ -18,10 +18,10 @@ there). `answer_with` is for what is done right here, such as reading the databa
 answer, as JSON or with `show`, and return the exit status. What an answer warns of is its member `warning`, or a line
 on stderr. Every noun must be named in `ADMIN_COMMANDS`, so that
 `--json` holds for mistakes on the command line as well; and in `cli/main.py`. An option that was not given is None
-and is not sent.
+and is not sent. A command that changes nothing ends in `list`, `show` or `history`: after every other one a result that
+cannot be written has an exit status of its own, because the work is done.
 """
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,28 @@ JsonOption = Annotated[
     ),
 ]
 AccountOption = Annotated[str, typer.Option("--account", help="The account's id.", metavar="ID")]
+EndOption = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        help="When it ends: 2027-01-31T16:00:00Z, or 2027-01-31 for the end of that day in UTC+8.",
+        metavar="TIME",
+    ),
+]
+BeginOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="When it begins: 2027-01-01T00:00:00Z, or 2027-01-01 for its midnight in UTC+8. Default: now.",
+        metavar="TIME",
+    ),
+]
 LimitOption = Annotated[
     int | None, typer.Option("--limit", help="At most so many, the newest. Default: all.", metavar="N", min=1)
 ]
+
+# What commands are called that change nothing; `reads` in `admin/service.py` says the same.
+READING = frozenset(("list", "show", "history"))
 
 Answer = Mapping[str, Any]
 Show = Callable[[Any], None]
@@ -77,17 +96,39 @@ def carry_out(
     given = {name: value for name, value in arguments.items() if value is not None}
     answer = perform(site.settings(), command, given, new_folder=new_folder)
     if not site.as_json and "warning" in answer:
-        print(f"bigmodel: {answer.pop('warning')}", file=sys.stderr)
-    return answer_with(site, answer, show)
+        tables.show_note(answer.pop("warning"))
+    if not site.as_json and answer.get("repeated"):
+        done = f"as posting {answer['posting']}, {tables.moment(answer['time'])} UTC"
+        tables.show_note(f"This was done before under this reference, {done}; nothing was done again")
+    changed = command.partition(".")[2] not in READING
+    return answer_with(site, answer, show, changed=changed)
 
 
-def answer_with(site: Site, answer: Answer, show: Show) -> int:
-    """Print an answer."""
-    if site.as_json:
-        tables.show_json(answer)
-    else:
-        show(answer)
+def answer_with(site: Site, answer: Answer, show: Show, *, changed: bool = False) -> int:
+    """Print an answer. Raises ResultUnwritten, which says whether something was `changed` before."""
+    subject = str(answer.get("id", ""))
+    with tables.written(carried_out=changed, subject=subject):
+        if site.as_json:
+            tables.show_json(answer)
+        else:
+            show(answer)
     return 0
+
+
+def show_id(answer: Answer) -> None:
+    """What every command prints that makes something: its id alone, for a script."""
+    print(answer["id"])
+
+
+def show_ends(answer: Answer, **given: str | None) -> None:
+    """Say which moment was taken where a day was given: by name of the answer's member, what was typed."""
+    from openbigmodel.billing.periods import is_day
+
+    for name, text in given.items():
+        member = name.rstrip("_")
+        if text is not None and is_day(text) and answer.get(member):
+            verb = "begins" if member == "from" else "ends"
+            tables.show_note(f"{text} {verb} {tables.moment(answer[member])} UTC, midnight in UTC+8")
 
 
 def wants_json(arguments: list[str]) -> bool:

@@ -3,6 +3,7 @@
 Both are done right here: a backup is taken beside a running server without asking it.
 """
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +29,8 @@ def backup(
     site = Site(data, config, as_json)
     folder = site.folder()
     check_folder(folder)
-    return answer_with(site, write_backup(folder, file.absolute(), now_ms=unix_ms), _show_backup)
+    written = write_backup(folder, file.absolute(), now_ms=unix_ms)
+    return answer_with(site, written, _show_backup, changed=True)
 
 
 def restore(
@@ -41,12 +43,17 @@ def restore(
     from openbigmodel.admin.restore import restore_backup
 
     site = Site(data, config, as_json)
-    return answer_with(site, restore_backup(file, site.folder()), _show_restored)
+    restored = restore_backup(file, site.folder())
+
+    def show(answer: dict[str, Any]) -> None:
+        place = f" --data {shlex.quote(str(data))}" if data else ""
+        place += f" --config {shlex.quote(str(config))}" if config and not data else ""
+        print(
+            f"{answer['data']}: restored, as of {answer['made']}. Prove the ledger with: bigmodel verify{place}"
+        )
+
+    return answer_with(site, restored, show, changed=True)
 
 
 def _show_backup(answer: dict[str, Any]) -> None:
     print(f"{answer['file']}: {answer['bytes']:,} bytes, as of {answer['made']}")
-
-
-def _show_restored(answer: dict[str, Any]) -> None:
-    print(f"{answer['data']}: restored, as of {answer['made']}. Prove the ledger with: bigmodel verify")

@@ -34,7 +34,7 @@ def print_bills(site: Site, account: str, now_ms: int, csv_language: Language | 
 
 def print_bill(site: Site, account: str, month_text: str, now_ms: int, csv_language: Language | None) -> None:
     """One month, and what it consists of. Raises AdminError."""
-    month = _month(month_text)
+    month = _month(month_text, now_ms)
     with open_statements(site) as statements:
         owner = find_owner(statements, account)
         with statements.snapshot():
@@ -54,23 +54,30 @@ def print_bill(site: Site, account: str, month_text: str, now_ms: int, csv_langu
 
     def show(_: object) -> None:
         show_bill(bill)
-        for groups, by in ((models, _BY_MODEL), (keys, _BY_KEY), (days, _BY_DAY)):
+        # All three are empty, or none is.
+        for groups, by in ((models, _BY_MODEL), (keys, _BY_KEY), (days, _BY_DAY))[: 3 if models else 1]:
             show_groups(groups, by, key_names)
 
     answer_with(site, answer, show)
 
 
-def print_details(site: Site, account: str, month_text: str, language: Language) -> None:
+def print_details(site: Site, account: str, month_text: str, now_ms: int, language: Language) -> None:
     """One month as CSV, by day, model and key. Raises AdminError."""
-    month = _month(month_text)
+    month = _month(month_text, now_ms)
     with open_statements(site) as statements:
         find_owner(statements, account)
-        groups, _ = statements.groups(account, _DETAILS, month.period)
-        write_csv(details_csv(groups, statements.key_names(account), language))
+        with statements.snapshot():
+            groups, _ = statements.groups(account, _DETAILS, month.period)
+            refunds = statements.refunds(account, month.period)
+            key_names = statements.key_names(account)
+    write_csv(details_csv(groups, refunds, key_names, language))
 
 
-def _month(text: str) -> Month:
+def _month(text: str, now_ms: int) -> Month:
     try:
-        return parse_month(text)
+        month = parse_month(text)
     except ValueError as error:
         raise AdminError("bad_value", f"{error}.") from error
+    if now_ms < month.period.from_ms:
+        raise AdminError("bad_value", f"The month {month} has not begun.")
+    return month

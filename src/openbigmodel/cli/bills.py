@@ -47,7 +47,7 @@ def bills(
     if month is None:
         bill_source.print_bills(site, account, now_ms, lang if csv else None)
     elif details:
-        bill_source.print_details(site, account, month, lang)
+        bill_source.print_details(site, account, month, now_ms, lang)
     else:
         bill_source.print_bill(site, account, month, now_ms, lang if csv else None)
     return 0

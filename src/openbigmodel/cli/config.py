@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 import typer
 
+from openbigmodel.catalog import CatalogError, load_catalog
+from openbigmodel.cli.tables import show_note
 from openbigmodel.engines.gguf import GgufError, read_header
 from openbigmodel.moderation.words import WordListError, read_word_list
 from openbigmodel.settings import (
@@ -24,6 +26,9 @@ from openbigmodel.settings import (
     fields_of,
     load_settings,
 )
+
+SERVES_NOTHING_EN = "there are [[engines]] but no [[models]], so no model can be asked for."
+SERVES_NOTHING_ZH = "配置了 [[engines]]，但没有 [[models]]，因此没有可调用的模型。"
 
 cli = typer.Typer(help="Check a settings file, or list all settings.")
 
@@ -60,6 +65,8 @@ def check(
     if unusable:
         raise SettingsError("; ".join(unusable))
     print(f"{file}: in order; {len(settings.engines)} engine(s), {len(settings.models)} model(s)")
+    if settings.serves_nothing:
+        show_note(f"{file}: {SERVES_NOTHING_EN}")
     return 0
 
 
@@ -90,6 +97,11 @@ def unusable_files(settings: Settings) -> list[str]:
                 read_header(path)
             except GgufError as error:
                 found.append(f"{name}: {error}")
+    if settings.server.catalog is not None:
+        try:
+            load_catalog(settings.server.catalog)
+        except CatalogError as error:
+            found.append(f"server.catalog: {error}")
     if settings.moderation.word_list is not None:
         try:
             read_word_list(settings.moderation.word_list)

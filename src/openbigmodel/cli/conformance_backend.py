@@ -22,6 +22,7 @@ from openbigmodel.engines.fake_script import (
     Data,
     End,
     FakeRequest,
+    Gate,
     Head,
     Reset,
     Sleep,
@@ -63,6 +64,9 @@ class _AskedEngine:
     def gone(self) -> bool:
         return self._request.left_s is not None
 
+    def go_on(self) -> None:
+        self._request.open_gate()
+
 
 class ScriptedBackend(FakeEngine):
     """The scripted engine: what is marked is answered as was said, all else as a good model would."""
@@ -103,6 +107,8 @@ def steps_of(says: Says) -> Iterator[Step]:
     for place, piece in enumerate(says.pieces):
         if place and says.pause_s:
             yield Sleep(says.pause_s)
+        if place and says.gated:
+            yield Gate()
         yield Data(piece)
     match says.ending:
         case "end":

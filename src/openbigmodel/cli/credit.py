@@ -13,6 +13,14 @@ cli = typer.Typer(help="Add money to accounts, correct it, give it back.")
 MemoOption = Annotated[
     str | None, typer.Option("--memo", help="Why; it stays in the ledger for ever.", metavar="TEXT")
 ]
+ReferenceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reference",
+        help="Your own name for it, such as the payment's number: asked for again with it, it is done once.",
+        metavar="TEXT",
+    ),
+]
 
 
 @cli.command("add")
@@ -25,12 +33,13 @@ def add(
     gift: Annotated[
         bool | None, typer.Option("--gift", help="Nobody paid it: a posting of another kind.")
     ] = None,
+    reference: ReferenceOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Add money to an account's balance."""
-    arguments = {"account": account, "yuan": yuan, "memo": memo, "gift": gift}
+    arguments = {"account": account, "yuan": yuan, "memo": memo, "gift": gift, "reference": reference}
     return carry_out(Site(data, config, as_json), "credit.add", arguments, _show_standing)
 
 
@@ -41,12 +50,13 @@ def adjust(
         str, typer.Option("--yuan", help="How much more, or less with a minus.", metavar="AMOUNT")
     ],
     memo: MemoOption = None,
+    reference: ReferenceOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Correct an account's balance, up or down, but not below what is there and not held."""
-    arguments = {"account": account, "yuan": yuan, "memo": memo}
+    arguments = {"account": account, "yuan": yuan, "memo": memo, "reference": reference}
     return carry_out(Site(data, config, as_json), "credit.adjust", arguments, _show_standing)
 
 
@@ -58,7 +68,9 @@ def refund(
     yuan: Annotated[
         str | None,
         typer.Option(
-            "--yuan", help="How much. Default: all that was charged, and what packs paid.", metavar="AMOUNT"
+            "--yuan",
+            help="How much. Default: all of the charge that was not given back yet, and what packs paid.",
+            metavar="AMOUNT",
         ),
     ] = None,
     memo: MemoOption = None,
@@ -66,7 +78,7 @@ def refund(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Give back what a request was charged: never more than that, however often this is asked."""
+    """Give back what a request was charged, at once or in parts: never more than that in sum."""
     arguments = {"request": request, "yuan": yuan, "memo": memo}
     return carry_out(Site(data, config, as_json), "credit.refund", arguments, _show_standing)
 

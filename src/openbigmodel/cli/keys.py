@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out, names_of
+from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out, names_of, show_ends
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_facts, show_table
 
@@ -24,7 +24,7 @@ def seconds(text: str) -> int:
     """`90s`, `5m`, `24h`, `7d` or `0` in seconds."""
     match = _SPAN.fullmatch(str(text))
     if match is None and str(text) != "0":
-        raise typer.BadParameter("it is written like 90s, 5m, 24h or 7d")
+        raise typer.BadParameter("it must be written like 90s, 5m, 24h or 7d")
     return 0 if match is None else int(match[1]) * _SECONDS[match[2]]
 
 
@@ -61,7 +61,9 @@ def create(
     expires: Annotated[
         str | None,
         typer.Option(
-            "--expires", help="When it ends, like 2027-01-31T00:00:00Z. Default: never.", metavar="TIME"
+            "--expires",
+            help="When it ends: 2027-01-31T16:00:00Z, or 2027-01-31 for the end of that day in UTC+8. Default: never.",
+            metavar="TIME",
         ),
     ] = None,
     data: DataOption = None,
@@ -78,7 +80,12 @@ def create(
         "networks": names_of(networks),
         "expires": expires,
     }
-    return carry_out(Site(data, config, as_json), "keys.create", arguments, _show_secret)
+
+    def show(answer: dict[str, Any]) -> None:
+        _show_secret(answer)
+        show_ends(answer, expires=expires)
+
+    return carry_out(Site(data, config, as_json), "keys.create", arguments, show)
 
 
 @cli.command("list")
@@ -160,7 +167,12 @@ def restrict(
 def expire(
     key: KeyArgument,
     at: Annotated[
-        str, typer.Option("--at", help="When it ends, like 2027-01-31T00:00:00Z, or never.", metavar="TIME")
+        str,
+        typer.Option(
+            "--at",
+            help="When it ends: 2027-01-31T16:00:00Z, or 2027-01-31 for the end of that day in UTC+8, or never.",
+            metavar="TIME",
+        ),
     ],
     data: DataOption = None,
     config: ConfigOption = None,
@@ -195,13 +207,14 @@ def _state(key: dict[str, Any]) -> str:
 
 def _show_keys(answer: dict[str, Any]) -> None:
     show_table(
-        ["key", "name", "kind", "state", "last used", "expires", "account", "restricted to"],
+        ["key", "name", "kind", "state", "created", "last used", "expires", "account", "restricted to"],
         (
             [
                 key["masked"],
                 key["name"],
                 key["kind"],
                 _state(key),
+                moment(key["created"]),
                 moment(key["last_used"]),
                 moment(key["expires"]),
                 key["account"],

@@ -4,8 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out, names_of
-from openbigmodel.cli.credit import MemoOption
+from openbigmodel.cli.admin import (
+    AccountOption,
+    BeginOption,
+    EndOption,
+    JsonOption,
+    Site,
+    carry_out,
+    names_of,
+    show_ends,
+    show_id,
+)
+from openbigmodel.cli.credit import MemoOption, ReferenceOption
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_table
 
@@ -15,7 +25,7 @@ cli = typer.Typer(help="Give accounts prepaid tokens or calls, and see what is l
 @cli.command("grant")
 def grant(
     account: AccountOption,
-    to: Annotated[str, typer.Option("--to", help="When it ends, like 2027-01-31T00:00:00Z.", metavar="TIME")],
+    to: EndOption,
     tokens: Annotated[
         int | None,
         typer.Option("--tokens", help="How many tokens, prompt and completion.", metavar="N", min=1),
@@ -26,19 +36,15 @@ def grant(
     models: Annotated[
         str | None, typer.Option("--models", help="For which models. Default: all.", metavar="A,B")
     ] = None,
-    from_: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="When it begins, like 2027-01-01T00:00:00Z. Default: now.", metavar="TIME"
-        ),
-    ] = None,
+    from_: BeginOption = None,
     gift: Annotated[bool, typer.Option("--gift", help="It was not paid for.")] = False,
     memo: MemoOption = None,
+    reference: ReferenceOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Give an account a pack. Packs pay before the balance does, those that end first first."""
+    """Give an account a pack and print its id. Packs pay before the balance does, those that end first first."""
     arguments = {
         "account": account,
         "tokens": tokens,
@@ -48,10 +54,14 @@ def grant(
         "to": to,
         "gift": gift,
         "memo": memo,
+        "reference": reference,
     }
-    return carry_out(
-        Site(data, config, as_json), "packs.grant", arguments, lambda answer: print(answer["id"])
-    )
+
+    def show(answer: dict[str, Any]) -> None:
+        show_id(answer)
+        show_ends(answer, from_=from_, to=to)
+
+    return carry_out(Site(data, config, as_json), "packs.grant", arguments, show)
 
 
 @cli.command("list")

@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from openbigmodel.cli.admin import AccountOption, JsonOption, Site, carry_out
+from openbigmodel.cli.admin import (
+    AccountOption,
+    BeginOption,
+    EndOption,
+    JsonOption,
+    Site,
+    carry_out,
+    show_ends,
+    show_id,
+)
 from openbigmodel.cli.server import ConfigOption, DataOption
 from openbigmodel.cli.tables import moment, show_table
 
@@ -19,20 +28,20 @@ def add(
     level: Annotated[
         Literal["lite", "pro", "max"], typer.Option("--level", help="lite, pro or max.", show_choices=False)
     ],
-    to: Annotated[str, typer.Option("--to", help="When it ends, like 2027-01-31T00:00:00Z.", metavar="TIME")],
-    from_: Annotated[
-        str | None,
-        typer.Option(
-            "--from", help="When it begins, like 2027-01-01T00:00:00Z. Default: now.", metavar="TIME"
-        ),
-    ] = None,
+    to: EndOption,
+    from_: BeginOption = None,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Subscribe an account; its coding keys are then paid for by the plan's credits."""
+    """Subscribe an account and print the subscription's id; its coding keys are then paid for by the plan's credits."""
     arguments = {"account": account, "level": level, "from": from_, "to": to}
-    return carry_out(Site(data, config, as_json), "plans.add", arguments, lambda plan: _show([plan]))
+
+    def show(plan: dict[str, Any]) -> None:
+        show_id(plan)
+        show_ends(plan, from_=from_, to=to)
+
+    return carry_out(Site(data, config, as_json), "plans.add", arguments, show)
 
 
 @cli.command("list")
@@ -54,7 +63,11 @@ def end(
     plan: Annotated[int, typer.Argument(help="The subscription's id.", metavar="PLAN")],
     at: Annotated[
         str | None,
-        typer.Option("--at", help="When, like 2027-01-01T00:00:00Z. Default: now.", metavar="TIME"),
+        typer.Option(
+            "--at",
+            help="When: 2027-01-31T16:00:00Z, or 2027-01-31 for the end of that day in UTC+8. Default: now.",
+            metavar="TIME",
+        ),
     ] = None,
     data: DataOption = None,
     config: ConfigOption = None,

@@ -21,7 +21,7 @@ def _amount(name: str, text: str, *, hidden: bool = False) -> Any:
 @cli.command("list")
 def list_(data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> int:
     """List the price of every model that has one. A stopped server's settings file counts if it is named."""
-    return carry_out(Site(data, config, as_json), "prices.list", {}, lambda all_: _show(all_["prices"]))
+    return carry_out(Site(data, config, as_json), "prices.list", {}, _show_all)
 
 
 @cli.command("set")
@@ -86,7 +86,7 @@ def history(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List every version of a model's price, newest first."""
+    """List every version of a model's price, newest first, and say which of them is in force."""
     return carry_out(
         Site(data, config, as_json),
         "prices.history",
@@ -102,15 +102,22 @@ def _json(text: str) -> Any:
         raise typer.BadParameter(f"--bands is not JSON: {error}") from error
 
 
+def _show_all(answer: dict[str, Any]) -> None:
+    # The catalogue has prices, so it is without one that this is empty.
+    _show(answer["prices"], none="Nothing has a price: in try-out mode only those count that are set here.")
+
+
 def _show_set(answer: dict[str, Any]) -> None:
     _show([answer])
-    if not answer["in_force"]:
+    if answer["in_force"] is False:
         print("This is the settings file's price, which wins; what you set is kept and holds without it.")
 
 
-def _show(entries: list[dict[str, Any]]) -> None:
+def _show(entries: list[dict[str, Any]], *, none: str = "Nothing here yet.") -> None:
+    # Of a history, which of them holds.
+    force = any("in_force" in entry for entry in entries) and len(entries) > 1
     show_table(
-        ["model", "yuan per million tokens", "from", "version>", "since (UTC)"],
+        ["model", "yuan per million tokens", "from", "version>", "since (UTC)", *([""] if force else [])],
         (
             [
                 entry["model"],
@@ -118,9 +125,11 @@ def _show(entries: list[dict[str, Any]]) -> None:
                 entry.get("source"),
                 entry.get("version"),
                 moment(entry.get("since")),
+                *(["in force" if entry["in_force"] else ""] if force else []),
             ]
             for entry in entries
         ),
+        none=none,
     )
 
 

@@ -4,6 +4,7 @@ Rule: the file is opened for reading only, whether a server runs on it, was stop
 the first byte of an answer, because an answer may be longer than memory and is written as it is read.
 """
 
+import difflib
 import io
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,11 +14,12 @@ from typing import Self
 from openbigmodel.admin.protocol import AdminError
 from openbigmodel.admin.reach import check_folder
 from openbigmodel.admin.remote import NoServer, ask_server
-from openbigmodel.billing.explain import explain, find_requests
+from openbigmodel.billing.explain import explain, explain_credits, find_requests
 from openbigmodel.billing.export import Language, usage_csv
 from openbigmodel.billing.money import format_yuan
 from openbigmodel.billing.periods import DAY_MS, FOREVER_MS, HOUR_MS, Period, clock_name, parse_moment
-from openbigmodel.billing.statement import By, Filter, Owner, Statements, UnknownAccount
+from openbigmodel.billing.statement import By, Filter, Owner, Statements, UnknownOwner
+from openbigmodel.catalog import load_catalog
 from openbigmodel.cli.admin import Site, answer_with
 from openbigmodel.cli.statement_views import (
     explanation_json,
@@ -29,8 +31,10 @@ from openbigmodel.cli.statement_views import (
     stream_json,
     used_json,
 )
+from openbigmodel.cli.tables import show_note, written
 from openbigmodel.db.connection import DatabaseError
 from openbigmodel.db.migrations import DatabaseTooNew
+from openbigmodel.errors import ERROR_CODES
 
 GROUPS: dict[str, By] = {
     "model": By(model=True),
@@ -60,12 +64,13 @@ class Statement:
         """Totals, balance, lines."""
         used, moment = self._statements.total(self._owner.account_id, self._period, only)
         balance, held = self._money()
-        head = {"totals": used_json(used), "balance": balance, "held": held}
+        head = {"totals": used_json(used), "balance": balance, "held": held} | self._unknown(only)
         lines = self._statements.lines(self._owner.account_id, self._period, only, limit=limit, moment=moment)
         write_out(stream_json(head, lines))
 
     def show(self, only: Filter, limit: int) -> None:
         """The same for people: totals, and the newest lines."""
+        self._note_unknown(only)
         used, moment = self._statements.total(self._owner.account_id, self._period, only)
         balance, held = self._money()
         show_used(
@@ -97,24 +102,45 @@ class Statement:
             "balance": balance,
             "held": held,
             "groups": [group_json(group, by) for group in groups],
-        }
+        } | self._unknown(only)
+        if not self._site.as_json:
+            self._note_unknown(only)
         answer_with(self._site, answer, lambda _: show_groups(groups, by, key_names))
 
-    def print_csv(self, only: Filter, limit: int | None, language: Language) -> None:
-        """The lines for a spreadsheet."""
-        account = self._owner.account_id
-        lines = self._statements.lines(account, self._period, only, limit=limit)
-        write_csv(usage_csv(lines, self._statements.key_names(account), self._statements.saved, language))
+    def print_csv(
+        self, only: Filter, limit: int | None, language: Language, *, refunds: bool = False
+    ) -> None:
+        """The lines for a spreadsheet; with `refunds`, which are no requests, they come to what the account paid."""
+        self._note_unknown(only)
+        account, statements = self._owner.account_id, self._statements
+        with statements.snapshot():
+            moment = statements.moment()
+            given_back = statements.refunds(account, self._period, only) if refunds else []
+            key_names = statements.key_names(account)
+        lines = statements.lines(account, self._period, only, limit=limit, moment=moment)
+        write_csv(usage_csv(lines, given_back, key_names, statements.saved, language, limit=limit))
 
     def print_log(self, only: Filter, limit: int | None) -> None:
         """The lines alone."""
         write_out(
-            stream_json({}, self._statements.lines(self._owner.account_id, self._period, only, limit=limit))
+            stream_json(
+                self._unknown(only),
+                self._statements.lines(self._owner.account_id, self._period, only, limit=limit),
+            )
         )
 
     def show_log(self, only: Filter, limit: int) -> None:
         """The lines alone, for people."""
+        self._note_unknown(only)
         show_lines(self._statements.lines(self._owner.account_id, self._period, only, limit=limit))
+
+    def _unknown(self, only: Filter) -> dict[str, str]:
+        """What an answer says besides if something was chosen that nothing here is called: `warning`."""
+        return {"warning": warning} if (warning := unknown_names(self._statements, self._owner, only)) else {}
+
+    def _note_unknown(self, only: Filter) -> None:
+        for warning in self._unknown(only).values():
+            show_note(warning)
 
     def _money(self) -> tuple[str, str]:
         """Balance and what is held, from the server that may spend it, else from the file."""
@@ -150,15 +176,32 @@ def find_owner(statements: Statements, account: str) -> Owner:
     """Raises AdminError for an account that there is not."""
     try:
         return statements.owner(account)
-    except UnknownAccount as error:
+    except UnknownOwner as error:
         raise AdminError("not_found", f"There is no account {account}.") from error
+
+
+def unknown_names(statements: Statements, owner: Owner, only: Filter) -> str:
+    """A sentence for each name in a filter by which nothing of the account's can ever be found."""
+    found = []
+    if only.model is not None:
+        used = {group.model for group in statements.groups(owner.account_id, By(model=True))[0]}
+        if only.model not in used:
+            close = difflib.get_close_matches(only.model, sorted(used), n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            found.append(f"No request of this account was for a model {only.model}.{hint}")
+    if only.api_key_id is not None and only.api_key_id not in statements.key_names(owner.account_id):
+        found.append(f"This account has no API key {only.api_key_id}.")
+    if only.code is not None and only.code not in ERROR_CODES:
+        found.append(f"There is no error code {only.code}.")
+    return " ".join(found)
 
 
 def explain_charge(site: Site, reference: str, account: str | None) -> None:
     """Prints where the charges of the requests with an id come from. Raises AdminError."""
     with open_statements(site) as statements:
+        catalog = load_catalog(site.settings().server.catalog)
         found = [
-            explain(statements, line)
+            (explain(statements, line), explain_credits(catalog, line))
             for line in find_requests(statements, reference)
             if account is None or line.account_id == account
         ]
@@ -167,15 +210,16 @@ def explain_charge(site: Site, reference: str, account: str | None) -> None:
 
     def show(_: object) -> None:
         for explained in found:
-            show_explanation(explained)
+            show_explanation(*explained)
 
-    answer_with(site, {"requests": [explanation_json(explained) for explained in found]}, show)
+    answer_with(site, {"requests": [explanation_json(*explained) for explained in found]}, show)
 
 
 def write_out(pieces: Iterable[str]) -> None:
     """Prints a text that may be longer than memory."""
-    for piece in pieces:
-        sys.stdout.write(piece)
+    with written():
+        for piece in pieces:
+            sys.stdout.write(piece)
 
 
 def write_csv(pieces: Iterable[str]) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from openbigmodel.billing.bill import Amounts, Bill
-from openbigmodel.billing.explain import PARTS_PER_NANO, Explanation, Posting
+from openbigmodel.billing.explain import CreditExplanation, Explanation, Posting
 from openbigmodel.billing.money import NANO_PER_YUAN, format_fen, format_yuan
 from openbigmodel.billing.periods import clock_name, day_name, moment_name
+from openbigmodel.billing.pricing import PARTS_PER_NANO
 from openbigmodel.billing.statement import By, Group, Line, Used
 from openbigmodel.cli.tables import show_facts, show_table
 
@@ -208,7 +209,7 @@ def show_bill(bill: Bill) -> None:
     )
 
 
-def explanation_json(explained: Explanation) -> Json:
+def explanation_json(explained: Explanation, by_plan: CreditExplanation | None = None) -> Json:
     """Where a charge comes from."""
     line = explained.line
     return line_json(line) | {
@@ -241,10 +242,11 @@ def explanation_json(explained: Explanation) -> Json:
             if posting.kind == "pack_burn"
         ],
         "postings": [_posting_json(posting) for posting in explained.postings],
+        "plan": None if by_plan is None else _credits_json(by_plan),
     }
 
 
-def show_explanation(explained: Explanation) -> None:
+def show_explanation(explained: Explanation, by_plan: CreditExplanation | None = None) -> None:
     """Where a charge comes from, for people."""
     line, price = explained.line, explained.price
     length = f"{line.prompt_tokens} prompt and {line.completion_tokens} completion tokens"
@@ -264,6 +266,8 @@ def show_explanation(explained: Explanation) -> None:
             ("percent of the price", price.percent if price.percent != 100 else ""),
         )
     )
+    if by_plan is not None:
+        _show_credits(by_plan)
     show_table(
         ["of", "measured>", "by packs>", "charged>", "price, yuan>", "for", "amount, yuan>"],
         (
@@ -278,14 +282,17 @@ def show_explanation(explained: Explanation) -> None:
             ]
             for part in explained.parts
         ),
-        none="Nothing of it has a price.",
+        none="Nothing of it has a price." if by_plan is None else "The plan paid for it: nothing else did.",
     )
     show_facts(
         (
             ("sum, yuan", format_parts(explained.exact_parts)),
             ("rounding, yuan", format_parts(explained.rounding_parts)),
             ("beyond its hold, not charged", format_yuan(line.overage) if line.overage else ""),
-            ("NOT EXPLAINED, yuan", format_yuan(explained.unexplained) if explained.unexplained else ""),
+            (
+                "NOT EXPLAINED, yuan" if explained.unexplained else "unexplained, yuan",
+                format_yuan(explained.unexplained),
+            ),
             ("charge, yuan", format_yuan(line.charge)),
             ("saved by packs, yuan", format_yuan(explained.saved) if explained.saved else ""),
             ("credits of a plan", _plan_credits(line.plan_credits)),
@@ -297,6 +304,57 @@ def show_explanation(explained: Explanation) -> None:
         ([*_posting_cells(posting)] for posting in explained.postings),
         none="Nothing was posted: it cost nothing.",
     )
+
+
+def _credits_json(by_plan: CreditExplanation) -> Json:
+    return {
+        "percent": by_plan.percent,
+        "parts": [
+            {
+                "what": part.what,
+                "measured": part.measured,
+                "rate": format_credits(part.rate),
+                "credits": format_credit_parts(part.parts),
+            }
+            for part in by_plan.parts
+        ],
+        "computed": format_credits(by_plan.computed),
+        "taken": format_credits(by_plan.taken),
+        "capped": format_credits(by_plan.capped),
+        "unexplained": format_credits(by_plan.unexplained),
+    }
+
+
+def _show_credits(by_plan: CreditExplanation) -> None:
+    shown = _credits_json(by_plan)
+    show_table(
+        ["of", "measured>", "credits for each>", "percent at that time>", "credits>"],
+        (
+            [part["what"], part["measured"], part["rate"], by_plan.percent, part["credits"]]
+            for part in shown["parts"]
+        ),
+    )
+    show_facts(
+        (
+            ("sum, credits", shown["computed"]),
+            ("not taken, the plan had no more", shown["capped"] if by_plan.capped else ""),
+            (
+                "NOT EXPLAINED, credits" if by_plan.unexplained else "unexplained, credits",
+                shown["unexplained"],
+            ),
+            ("taken, credits", shown["taken"]),
+        )
+    )
+
+
+def format_credits(millionths: int) -> str:
+    """Credits with all their six places."""
+    return f"{millionths // 1_000_000}.{millionths % 1_000_000:06}"
+
+
+def format_credit_parts(parts: int) -> str:
+    """Credits before rounding, with all their eight places."""
+    return f"{parts // 100_000_000}.{parts % 100_000_000:08}"
 
 
 def format_parts(parts: int) -> str:
@@ -312,7 +370,7 @@ def _by_packs(used: Used) -> str:
 
 
 def _plan_credits(millionths: int) -> str:
-    return f"{millionths // 1_000_000}.{millionths % 1_000_000:06}" if millionths else ""
+    return format_credits(millionths) if millionths else ""
 
 
 def _group_cells(group: Group, by: By, key_names: dict[str, str]) -> Iterator[object]:

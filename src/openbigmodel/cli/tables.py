@@ -4,12 +4,53 @@ Rule: with `--json` nothing else is ever on stdout, whether the command did its 
 leave things out; the object never does.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 _WIDTH_MAX = 10_000
+
+
+class ResultUnwritten(Exception):  # noqa: N818  it names the state
+    """A command has its result, and stdout would not take it. `carried_out`: it changed something."""
+
+    def __init__(self, reason: OSError, *, carried_out: bool, subject: str = "") -> None:
+        why = f"result could not be written: {reason.strerror or reason}."
+        about = f" ({subject})" if subject else ""
+        done = f"This was carried out{about}, but its {why} Look before you ask again."
+        super().__init__(done if carried_out else f"The {why}")
+        self.carried_out = carried_out
+
+
+@contextlib.contextmanager
+def written(*, carried_out: bool = False, subject: str = "") -> Iterator[None]:
+    """What is printed within it is written when it ends. Raises ResultUnwritten; for a reader who went away and missed
+    nothing that counts, BrokenPipeError.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        abandon_stdout()
+        if isinstance(error, BrokenPipeError) and not carried_out:
+            raise
+        raise ResultUnwritten(error, carried_out=carried_out, subject=subject) from error
+
+
+def abandon_stdout() -> None:
+    """Write no more: else the process would stumble over what is left when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_note(text: str) -> None:
+    """A line on stderr: what a person should hear besides the result. Lost if nobody can hear it."""
+    with contextlib.suppress(OSError):
+        print(f"bigmodel: {text}", file=sys.stderr, flush=True)
 
 
 def show_json(answer: Mapping[str, Any]) -> None:
@@ -76,4 +117,8 @@ def _print(table: Any) -> None:
     from rich.console import Console
 
     # As wide as its contents: a narrow terminal may break lines, but nothing is lost.
-    Console(width=_WIDTH_MAX).print(table)
+    console = Console(width=_WIDTH_MAX)
+    # Written by us: rich would end the process over a reader who went away.
+    with console.capture() as capture:
+        console.print(table)
+    sys.stdout.write(capture.get())

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from openbigmodel.cli.config import SERVES_NOTHING_EN, SERVES_NOTHING_ZH
 from openbigmodel.credentials import ApiKey
 from openbigmodel.engines.weights import Progress as DownloadProgress
 from openbigmodel.settings import Settings
@@ -37,18 +39,21 @@ class ServeTerminal:
         lines = [f"Open BigModel  {url}/api/paas/v4"]
         if self._settings.try_out:
             lines += [
-                "Try-out mode: no engine is configured, so the built-in demo model glm-demo answers for every GLM model id.",
-                "试用模式：未配置引擎，由内置的 glm-demo 演示模型代答所有 GLM 模型。",
+                "Try-out mode: no engine is configured; the built-in glm-demo answers for bigmodel.cn's chat models, free.",
+                "试用模式：未配置引擎，由内置的演示模型 glm-demo 免费代答 bigmodel.cn 的所有对话模型。",
             ]
+        if self._settings.serves_nothing:
+            lines += [f"Warning: {SERVES_NOTHING_EN}", f"警告：{SERVES_NOTHING_ZH}"]
         if first_key is not None:
+            shown = ["", f"API key: {first_key}", "", "This key is shown only now."]
+            if not self._settings.serves_nothing:
+                model = self._settings.models[0].id if self._settings.models else "glm-4.6"
+                shown[-1] += " Try it:"
+                shown += ["", _curl(url, first_key, model)]
             lines += [
+                *shown,
                 "",
-                f"API key: {first_key}",
-                "",
-                "This key is shown only now. Try it:",
-                "",
-                _curl(url, first_key, self._settings.models[0].id if self._settings.models else "glm-4.6"),
-                "",
+                *_for_the_path(),
             ]
         try:
             print("\n".join(lines))
@@ -85,6 +90,17 @@ class ServeTerminal:
             return None
         self._told[label] = share
         return f"downloading {label}: {share:.0%} of {progress.total_bytes:,} bytes"
+
+
+def _for_the_path() -> list[str]:
+    """What makes `bigmodel` known in the next terminal, where it was called by its place, as `make serve` does."""
+    called = Path(sys.argv[0])
+    if called.name != "bigmodel" or called.is_absolute():
+        return []
+    return [
+        f'The command bigmodel, in a terminal in this folder: export PATH="$PWD/{called.parent}:$PATH"',
+        "",
+    ]
 
 
 def _curl(url: str, key: ApiKey, model: str) -> str:

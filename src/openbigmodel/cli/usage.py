@@ -82,7 +82,7 @@ def usage(
         if by is not None:
             statement.print_groups(by, only)
         elif csv:
-            statement.print_csv(only, limit, lang)
+            statement.print_csv(only, limit, lang, refunds=True)
         elif as_json:
             statement.print_json(only, limit)
         else:

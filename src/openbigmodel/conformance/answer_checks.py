@@ -5,7 +5,7 @@ from typing import Any
 
 from openbigmodel.conformance.checks import Skipped, check, expect, shown
 from openbigmodel.conformance.counts import count_problems
-from openbigmodel.conformance.subject import CALL, WEATHER, Answer, Subject
+from openbigmodel.conformance.subject import CALL, NOW, TEXT, WEATHER, Answer, Subject
 from openbigmodel.conformance.tool_calls import call_problems
 
 FINISH_REASONS = frozenset(
@@ -23,6 +23,8 @@ _KEYS = ("choices", "created", "id", "model", "object", "request_id", "usage")
 _MESSAGE_KEYS = frozenset(("role", "content", "reasoning_content", "tool_calls", "audio"))
 _ID = re.compile(r"\d{14}[0-9a-f]{16}")
 _CLOCK_S = 600
+# An engine that lets a model say anything before its call goes on up to this.
+_FORCED_TOKENS = 128
 _THINK = re.compile(r"</?think>")
 
 
@@ -276,6 +278,48 @@ async def _tool_calls(subject: Subject) -> None:
     expect(isinstance(answer.message.get("content"), str), f"content is {answer.message.get('content')!r}")
 
 
+async def _forced(subject: Subject, choice: Any) -> list[Any]:
+    """The names of the functions that are called although the question needs none. Raises Failed."""
+    answer = await subject.chat(
+        TEXT, tools=[WEATHER, NOW], tool_choice=choice, do_sample=False, max_tokens=_FORCED_TOKENS
+    )
+    expect(answer.status == 200, f"{answer.status} {shown(answer.body)}")
+    calls = answer.message.get("tool_calls")
+    expect(
+        isinstance(calls, list) and calls, f"nothing is called; content is {shown(answer.text('content'))}"
+    )
+    problems = call_problems(calls)
+    expect(not problems, "; ".join(problems))
+    expect(answer.finish_reasons == ["tool_calls"], f"finish_reason is {answer.finish_reasons}")
+    return [call["function"]["name"] for call in calls or ()]
+
+
+@check(
+    "answers",
+    "tool_choice_required",
+    "With tool_choice `required` a function is called, whatever the question.",
+    "tool_choice 为 `required` 时必定调用函数。",
+    "api.md §14",
+    required=False,
+)
+async def _tool_choice_required(subject: Subject) -> None:
+    await _forced(subject, "required")
+
+
+@check(
+    "answers",
+    "tool_choice_named",
+    "With a function named in tool_choice that one is called, and no other.",
+    "tool_choice 指定函数时调用该函数，且只调用它。",
+    "api.md §14",
+    required=False,
+)
+async def _tool_choice_named(subject: Subject) -> None:
+    wanted = NOW["function"]["name"]
+    names = await _forced(subject, {"type": "function", "function": {"name": wanted}})
+    expect(set(names) == {wanted}, f"called: {', '.join(map(str, names))}")
+
+
 @check(
     "answers", "log_id", "The header x-log-id is there.", "有响应头 x-log-id。", "api.md §1", required=False
 )
@@ -294,6 +338,8 @@ CHECKS = (
         _reasoning,
         _no_reasoning,
         _tool_calls,
+        _tool_choice_required,
+        _tool_choice_named,
         _log_id,
     ),
 )

@@ -15,7 +15,7 @@ class Says(msgspec.Struct, frozen=True, kw_only=True):
 
     `end`: as it should; `close`: the connection ends before the body does; `reset`: so, and with a TCP reset;
     `wait`: nothing more comes; `drip`: the last piece comes again and again. `pause_s` stands before each piece but
-    the first, and before the end.
+    the first, and before the end; with `gated` each of them waits for `Asked.go_on`.
     """
 
     status: int = 200
@@ -24,6 +24,7 @@ class Says(msgspec.Struct, frozen=True, kw_only=True):
     pieces: tuple[bytes, ...] = ()
     ending: Literal["end", "close", "reset", "wait", "drip"] = "end"
     pause_s: float = 0.0
+    gated: bool = False
 
 
 Script = Callable[[dict[str, Any]], Says]
@@ -39,6 +40,9 @@ class Asked(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the asker has left before the answer was over."""
+
+    def go_on(self) -> None:
+        """Say the next piece of a gated answer."""
 
 
 class Backend(Protocol):

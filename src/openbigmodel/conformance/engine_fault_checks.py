@@ -20,7 +20,8 @@ from openbigmodel.conformance.subject import Answer, Subject, encode
 
 _SOURCE = "api.md §8.2"
 _WELL = 4
-_FIRST_EVENT_S = 5.0
+_EVENT_S = 5.0
+_RETRY_AFTER = "7"
 _SERVED_S = 5.0
 _REPLY = Reply(reasoning=("想",), content=("一", "二", "三"))
 _BEFORE_END = 2
@@ -67,6 +68,7 @@ def _cut(
 _REFUSALS = (
     ("1301", 400, "系统检测到输入或生成内容可能包含不安全或敏感内容", False),
     ("1302", 429, "您的账户已达到速率限制，请您控制请求频率", True),
+    ("1305", 429, "该模型当前访问量过大，请您稍后再试", True),
     ("1113", 429, "余额不足或无可用资源包,请充值。", False),
     ("1308", 429, "已达到 5 小时的使用上限。您的限额将在 2026-11-21 18:00:00 重置。", False),
     ("1261", 400, "Prompt exceeds max length", False),
@@ -74,9 +76,12 @@ _REFUSALS = (
 
 
 def _keeps_code(code: str, status: int, text: str, _: bool) -> Check:
+    # Nobody says how long to wait who finds fault with the question.
+    told = {"retry_after": _RETRY_AFTER} if status == 429 else {}
+
     async def run(subject: Subject) -> None:
         for stream in (False, True):
-            script = _upstream(subject).refusal(status, code, text)
+            script = _upstream(subject).refusal(status, code, text, **told)
             answer, asked = await subject.through(script, stream=stream)
             expect(asked, "the upstream was not asked")
             expect(answer.status == status, f"{answer.status} {shown(answer.body)}")
@@ -84,11 +89,16 @@ def _keeps_code(code: str, status: int, text: str, _: bool) -> Check:
             expect(
                 answer.error.get("message") == text, f"the text became {shown(answer.error.get('message'))}"
             )
+            got = answer.header("retry-after")
+            expect(got == told.get("retry_after", got), f"retry-after is {got!r}")
 
+    more, more_zh = (
+        (", its text and its Retry-After", "、文本与 Retry-After ") if told else (" and its text", "与文本")
+    )
     return _fault_check(
         f"code_{code}",
-        f"The upstream's {code} reaches the caller with status {status} and its text.",
-        f"上游的 {code} 连同状态 {status} 与文本到达调用方。",
+        f"The upstream's {code} reaches the caller with status {status}{more}.",
+        f"上游的 {code} 连同状态 {status}{more_zh}到达调用方。",
         _SOURCE,
         only="glm",
         row="codes",
@@ -139,11 +149,11 @@ async def _permanent_once(subject: Subject) -> None:
     row="retry_after",
 )
 async def _retry_after(subject: Subject) -> None:
-    script = _upstream(subject).refusal(429, "1302", "slow down", retry_after="7")
+    script = _upstream(subject).refusal(429, "1302", "slow down", retry_after=_RETRY_AFTER)
     answer, _ = await subject.through(script)
     expect(answer.status == 429, f"{answer.status} {shown(answer.body)}")
     told = answer.header("retry-after")
-    expect(told == "7", f"retry-after is {told!r}")
+    expect(told == _RETRY_AFTER, f"retry-after is {told!r}")
 
 
 @_fault_check(
@@ -316,22 +326,47 @@ def _endless(subject: Subject) -> Script:
 
 @_fault_check(
     "streams_at_once",
-    "The first event reaches the caller while the engine is still at work.",
-    "引擎仍在生成时，首个事件已到达调用方。",
+    "Each event reaches the caller before the engine says the next one.",
+    "引擎说出下一个事件之前，上一个事件已到达调用方。",
     "api.md §3.6",
     row="streams",
 )
 async def _streams_at_once(subject: Subject) -> None:
-    body = encode(subject.request(subject.scripted(_endless(subject)), stream=True))
+    """The engine says a word only when the caller has seen the one before, so who collects some waits in vain."""
+    words = (*_REPLY.reasoning, *_REPLY.content)
+    text = subject.scripted(_word_by_word(subject))
+    body, seen = b"", 0
     try:
-        async with asyncio.timeout(_FIRST_EVENT_S), subject.started(body) as response:
+        async with asyncio.timeout(_EVENT_S) as limit, subject.started(_asking(subject, text)) as response:
             expect(response.status_code == 200, f"{response.status_code}")
             async for data in response.aiter_raw():
-                if b"data: {" in data:
-                    return
+                body += data
+                answer = Answer(200, (), body)
+                if answer.text("reasoning_content") + answer.text("content") == "".join(words[: seen + 1]):
+                    seen += 1
+                    if seen == len(words):
+                        return
+                    limit.reschedule(asyncio.get_running_loop().time() + _EVENT_S)
+                    subject.asked(text)[-1].go_on()
     except (TimeoutError, httpx.TransportError) as error:
-        expect(holds=False, seen=f"no event: {type(error).__name__} {error}")
-    expect(holds=False, seen="the stream ended")
+        what = f"{type(error).__name__} {error}".strip()
+        expect(holds=False, seen=f"word {seen + 1} of {len(words)} does not come by itself: {what}")
+    expect(holds=False, seen=f"the stream ended after {seen} of {len(words)} words: {shown(body)}")
+
+
+def _word_by_word(subject: Subject) -> Script:
+    """A stream that waits for `go_on` before each word but the first."""
+    said = _upstream(subject).streamed(_REPLY)
+    opening, *rest = said.pieces
+    if _upstream(subject).kind == "openai":
+        # There a role comes first, of which a caller need not hear.
+        opening += rest.pop(0)
+    gated = msgspec.structs.replace(said, pieces=(opening, *rest), gated=True)
+    return lambda _: gated
+
+
+def _asking(subject: Subject, text: str) -> bytes:
+    return encode(subject.request(text, stream=True))
 
 
 @_fault_check(
@@ -343,7 +378,7 @@ async def _streams_at_once(subject: Subject) -> None:
 )
 async def _left_stream(subject: Subject) -> None:
     text = subject.scripted(_endless(subject))
-    async with subject.started(encode(subject.request(text, stream=True))) as response:
+    async with subject.started(_asking(subject, text)) as response:
         async for data in response.aiter_raw():
             if b"data: {" in data:
                 break

@@ -1,6 +1,6 @@
-"""What engines say, in the shapes that they were recorded with: GLM's own, vLLM's and SGLang's (api.md §3, §13.3).
+"""What engines say: GLM's own shapes, vLLM's and SGLang's, as documents, reports and sources have them (api.md §3, §13.3).
 
-Rule: pure data. A reply is written once, and each kind of engine says it in its own words, with all the fields that
+None was captured from a running engine. Rule: pure data. A reply is written once, and each kind of engine says it in its own words, with all the fields that
 only that kind has: none of them may reach a caller.
 """
 
@@ -14,6 +14,7 @@ from openbigmodel.conformance.backend import Says, Script
 
 DONE = b"data: [DONE]\n\n"
 _STREAM = "text/event-stream"
+_WEATHER = "天气"
 _PARTS = ("text", "image_url", "video_url", "file", "file_url", "input_audio")
 # A text with what libraries stumble over: U+2028, U+2029, NEL, an emoji, an escape.
 TRICKY = ("你好，", "a\u2028b\u2029c\u0085", '🎉 "\\ <tag>')
@@ -94,10 +95,14 @@ def unknown_part(asked: dict[str, Any]) -> str:
 
 
 def everyday(asked: dict[str, Any]) -> Reply:
-    """What a good model says to the suite's plain questions."""
-    if any("function" in tool for tool in asked.get("tools") or () if isinstance(tool, dict)):
+    """What a good model says to the suite's plain questions: it calls a tool where it has to, or where that helps."""
+    names = _functions(asked)
+    if names:
+        if forced := _forced(asked, names):
+            arguments = '{"city": "北京"}' if forced == "get_weather" else "{}"
+            return Reply(content=(), calls=((forced, (arguments,)),), finish_reason="tool_calls")
         last = (asked.get("messages") or [{}])[-1]
-        if isinstance(last, dict) and last.get("role") == "user":
+        if isinstance(last, dict) and last.get("role") == "user" and _WEATHER in str(last.get("content")):
             return Reply(
                 reasoning=("查", "一下"),
                 content=(),
@@ -108,6 +113,20 @@ def everyday(asked: dict[str, Any]) -> Reply:
     if isinstance(limit, int) and limit < len(TRICKY):
         return Reply(content=TRICKY[:limit], finish_reason="length")
     return Reply(reasoning=("想", "一想") if _thinks(asked) else ())
+
+
+def _functions(asked: dict[str, Any]) -> list[str]:
+    """The names of the functions that may be called."""
+    tools = [tool for tool in asked.get("tools") or () if isinstance(tool, dict)]
+    return [str(tool["function"].get("name")) for tool in tools if isinstance(tool.get("function"), dict)]
+
+
+def _forced(asked: dict[str, Any], names: list[str]) -> str:
+    """The function that `tool_choice` leaves no choice about; empty if there is a choice."""
+    choice = asked.get("tool_choice")
+    if isinstance(choice, dict):
+        return str((choice.get("function") or {}).get("name"))
+    return names[0] if choice == "required" else ""
 
 
 def _thinks(asked: dict[str, Any]) -> bool:

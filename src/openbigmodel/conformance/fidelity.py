@@ -36,7 +36,7 @@ ROWS: Mapping[str, tuple[str, str]] = {
         "流：顶层 `web_search`、`content_filter`",
     ),
     "sensitive": ('`finish_reason: "sensitive"`', '`finish_reason: "sensitive"`'),
-    "codes": ("error codes 1301, 1302, 1113 …", "错误码 1301、1302、1113 等"),
+    "codes": ("error codes 1113, 1301, 1302, 1305, 1308 …", "错误码 1113、1301、1302、1305、1308 等"),
     "retry_after": ("`Retry-After` of the engine", "引擎的 `Retry-After`"),
     "jwt": ("JWT as the credential", "以 JWT 为凭证"),
     "disconnect": (
@@ -50,6 +50,28 @@ ROWS: Mapping[str, tuple[str, str]] = {
     "two_429": ("two callers who get 429 block nobody", "两个调用方收到 429，不影响他人"),
     "streams": ("streams event by event", "逐事件流式返回"),
 }
+
+# Rows that mean nothing in front of engines of one kind, and why. Anywhere else a – is a row that lost its checks.
+WITHOUT_MEANING: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("stream_fields", "openai"): (
+        "what bigmodel.cn's own search and review found; an engine of kind `openai` has neither",
+        "bigmodel.cn 自有搜索与审核的结果，`openai` 类引擎没有",
+    ),
+}
+# A real model says nothing on demand. What of the rows shows from outside is judged by these checks of any run.
+FROM_OUTSIDE: Mapping[str, tuple[str, ...]] = {
+    "thinking": ("answers.no_reasoning",),
+    "fields": ("answers.reasoning", "answers.request_id"),
+    "stream_usage": ("streams.usage_last",),
+    "tool_stream": ("streams.call_fragments",),
+    "disconnect": ("disconnect.in_a_stream", "disconnect.before_the_answer"),
+    "jwt": ("auth.jwt",),
+}
+
+
+def verdicts_due(kind: str) -> dict[str, str]:
+    """What each row has to say of a gateway that loses nothing, in front of engines of this kind."""
+    return {row: "–" if (row, kind) in WITHOUT_MEANING else "✓" for row in ROWS}
 
 
 def verdict_of(report: Report, row: str) -> str:

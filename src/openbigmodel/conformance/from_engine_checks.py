@@ -9,7 +9,7 @@ from typing import Any
 from openbigmodel.conformance.answer_checks import engine_fields
 from openbigmodel.conformance.checks import Check, check, expect, shown
 from openbigmodel.conformance.engine_shapes import TRICKY, Reply
-from openbigmodel.conformance.subject import WEATHER, Answer, Subject
+from openbigmodel.conformance.subject import NOW, WEATHER, Answer, Subject
 
 _SOURCE = "api.md §3.3"
 # Only these may differ in a reply that is passed on (api.md §1.1, §3.1).
@@ -38,7 +38,6 @@ _CALLS = Reply(
     calls=(("get_weather", ('{"city"', ': "北京"}')), ("now", ())),
     finish_reason="tool_calls",
 )
-_NOW = {"type": "function", "function": {"name": "now", "description": "现在几点", "parameters": {}}}
 
 
 async def _reply(subject: Subject, reply: Reply, **fields: Any) -> Answer:
@@ -157,7 +156,7 @@ async def _usage(subject: Subject) -> None:
     row="fields",
 )
 async def _no_engine_fields(subject: Subject) -> None:
-    for reply, fields in ((_RICH, {}), (_CALLS, {"tools": [WEATHER, _NOW]})):
+    for reply, fields in ((_RICH, {}), (_CALLS, {"tools": [WEATHER, NOW]})):
         for stream in (False, True):
             answer = await _reply(subject, reply, stream=stream, **fields)
             found = engine_fields(answer.chunks or answer.json)
@@ -222,12 +221,12 @@ async def _other_finish_reasons(subject: Subject) -> None:
     row="tool_stream",
 )
 async def _tool_calls(subject: Subject) -> None:
-    body = await _reply(subject, _CALLS, tools=[WEATHER, _NOW])
+    body = await _reply(subject, _CALLS, tools=[WEATHER, NOW])
     calls = [(call["function"]["name"], call["function"]["arguments"]) for call in body.message["tool_calls"]]
     expect(
         calls == [("get_weather", '{"city": "北京"}'), ("now", "{}")], f"a whole answer has {shown(calls)}"
     )
-    answer = await _reply(subject, _CALLS, tools=[WEATHER, _NOW], stream=True)
+    answer = await _reply(subject, _CALLS, tools=[WEATHER, NOW], stream=True)
     found = [call for delta in answer.deltas for call in delta.get("tool_calls") or ()]
     calls = [(call["function"]["name"], call["function"]["arguments"]) for call in found]
     expect(calls == [("get_weather", '{"city": "北京"}'), ("now", "{}")], f"a stream has {shown(calls)}")

@@ -38,6 +38,7 @@ _MCP = {
     "type": "mcp",
     "mcp": {"server_label": "none", "server_url": "https://mcp.invalid/sse", "transport_type": "sse"},
 }
+_NAMED = {"type": "function", "function": {"name": "get_weather"}}
 _NULLS = dict.fromkeys(
     (
         *(
@@ -83,6 +84,8 @@ _FIELDS: tuple[tuple[str, dict[str, Any], bool, str], ...] = (
     ("tools_mcp", {"tools": [_MCP]}, False, "api.md §3.4"),
     ("tools_mixed", {"tools": [WEATHER, _SEARCH]}, True, "api.md §3.4"),
     ("tool_choice_none", {"tools": [WEATHER], "tool_choice": "none"}, True, "api.md §14"),
+    ("tool_choice_required", {"tools": [WEATHER], "tool_choice": "required"}, False, "api.md §14"),
+    ("tool_choice_named", {"tools": [WEATHER], "tool_choice": _NAMED}, False, "api.md §14"),
     ("tool_stream", {"tools": [WEATHER], "tool_stream": True, "stream": True}, True, _FIELDS_SOURCE),
     ("response_format_text", {"response_format": {"type": "text"}}, True, _FIELDS_SOURCE),
     ("response_format_json", {"response_format": {"type": "json_object"}}, True, _FIELDS_SOURCE),

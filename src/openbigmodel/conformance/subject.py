@@ -48,6 +48,11 @@ WEATHER: dict[str, Any] = {
     },
 }
 
+NOW: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "now", "description": "现在几点", "parameters": {}},
+}
+
 
 class Answer(msgspec.Struct, frozen=True):
     """A response. Names of headers are in small letters; `broken` is empty if the body is whole."""

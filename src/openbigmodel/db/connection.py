@@ -7,6 +7,7 @@ connection is told to do for durability is read back, because SQLite ignores wha
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -41,6 +42,9 @@ __all__ = [
 
 # Readers hold up the event loop. In WAL mode only a recovery can make them wait at all.
 _READER_BUSY_MS = 200
+
+# On the disk, to open a database: the index of its log, and a page or two.
+_NEEDED_BYTES = 64 * 1024
 
 Pragma = tuple[str, str | int, str | int]
 
@@ -102,7 +106,7 @@ class Database:
                 first.close()
             sync_folder(path.parent)
         except (OSError, apsw.Error) as error:
-            raise DatabaseError(f"The database {path} cannot be opened: {error}") from error
+            raise DatabaseError(f"The database {path} cannot be opened: {_reason(path, error)}") from error
         return cls(path, writer, reader, loop)
 
     @property
@@ -184,6 +188,20 @@ def configure(connection: apsw.Connection, pragmas: Sequence[Pragma]) -> None:
                 f"The database {connection.filename} does not take {name}={value} (it says {actual!r}). "
                 "Is it on a network file system? Choose a folder on a local disk."
             )
+
+
+def _reason(path: Path, error: OSError | apsw.Error) -> str:
+    """Why it cannot be opened. SQLite cannot map a log's index on a full disk, and calls that an I/O error."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, apsw.FullError):
+        return "the disk is full"
+    if isinstance(error, apsw.IOError | apsw.CantOpenError):
+        with suppress(OSError):
+            disk = os.statvfs(path.parent)
+            if disk.f_bavail * disk.f_frsize < _NEEDED_BYTES:
+                return f"{error}; the disk is full"
+    return str(error)
 
 
 def _connect(path: Path, vfs: str | None, pragmas: Sequence[Pragma]) -> apsw.Connection:

@@ -42,6 +42,8 @@ class DataFolder:
             # Not truncated: until the lock is ours, the text in the file belongs to its holder.
             lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
+            if path.is_file():
+                raise DataFolderError(f"The data folder {path} is a file, not a folder.") from error
             raise DataFolderError(f"The data folder {path} cannot be used: {error.strerror}.") from error
         try:
             _take(lock, path, flock)

@@ -1,13 +1,14 @@
 """The front of the server: strict HTTP/1.1, hot routes without ASGI, everything else to uvicorn.
 
 head → what a request says it is · body → where it ends · sink → how a hot route answers ·
-protocol → one connection · server → what all connections share.
+unfinished → a body that comes bit by bit · protocol → one connection · server → what all connections share.
 """
 
 from openbigmodel.edge.head import RequestHead
 from openbigmodel.edge.protocol import EdgeProtocol, uvicorn_config
 from openbigmodel.edge.server import Edge, EdgeLimits, PortBusy, listening_socket
 from openbigmodel.edge.sink import Exchange, HotRoute, Sink
+from openbigmodel.edge.unfinished import Unfinished
 
 __all__ = [
     "Edge",
@@ -18,6 +19,7 @@ __all__ = [
     "PortBusy",
     "RequestHead",
     "Sink",
+    "Unfinished",
     "listening_socket",
     "uvicorn_config",
 ]

@@ -24,13 +24,13 @@ from openbigmodel.edge.body import ChunkedBody, CountedBody, body_too_large
 from openbigmodel.edge.head import RepeatedHead, RequestHead, accept_language, read_head, repeated
 from openbigmodel.edge.server import BACKLOG, Edge
 from openbigmodel.edge.sink import CONTINUE, Answer, Exchange, HotRoute, refusal_bytes
+from openbigmodel.edge.unfinished import Unfinished
 from openbigmodel.errors import ApiError, language_of
 
 _HEAD, _BODY, _ANSWER, _LINGER, _CLOSED = range(5)
 
 _HIGH_WATER_BYTES: Final = 64 * 1024  # unsent, before a producer is paused
 _READ_AHEAD_BYTES: Final = 64 * 1024  # of later requests, kept while one is answered
-_BODY_PROGRESS_BYTES: Final = 4096  # a body that brings less within its time has stalled
 _LINGER_BYTES_MAX: Final = 256 * 1024 * 1024
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 s
@@ -58,8 +58,8 @@ class EdgeProtocol(HttpToolsProtocol):
     __slots__ = tuple(
         """
         _accepted _advancing _answer _asgi _body _body_progress _buffer _client_ended _draining
-        _earlier _edge _exchange _head _limits _linger_until _lingered_bytes _phase _pieces _route _waiting_bytes
-        _searched _socket _unsent _write_paused deadline send
+        _earlier _edge _exchange _head _limits _linger_until _lingered_bytes _phase _route
+        _searched _socket _unfinished _unsent _write_paused deadline send
         """.split()
     )
 
@@ -84,8 +84,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._answer: Answer | None = None  # a hot route serves it
         self._route: HotRoute | None = None
         self._accepted: object = None
-        self._pieces: list[bytes] = []
-        self._waiting_bytes = 0  # in the pieces, for the rest of their body
+        self._unfinished: Unfinished | None = None  # what there is of a hot route's body
         self._exchange: Exchange | None = None
         # the connection's end
         self._write_paused = False
@@ -290,6 +289,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._begin_asgi(head)
         elif self._accept_hot(route, head):
             self._route = route
+            self._unfinished = Unfinished(self._edge.unfinished.share(route.owner(self._accepted)))
             if head.expect_continue:
                 self.send(CONTINUE)
         self._set_deadline()
@@ -301,23 +301,20 @@ class EdgeProtocol(HttpToolsProtocol):
         body = self._body
         assert body is not None
         payload, self._buffer = body.feed(self._buffer)
-        if not self._asgi:
-            self._pieces.append(payload)
-        elif payload:
+        if self._asgi and payload:
             self.on_body(payload)
         if body.complete:
-            self._message_read()
+            self._message_read(payload)
             return True
-        if not self._asgi:
-            self._waiting_bytes += len(payload)
-            self._edge.keep_waiting(len(payload))
+        if self._unfinished is not None:
+            self._unfinished.keep(payload)
         self._body_progress += len(payload)
-        if self._body_progress >= _BODY_PROGRESS_BYTES:
+        if self._body_progress >= self._limits.body_s * self._limits.body_bytes_per_s:
             self._body_progress = 0
             self._set_deadline()
         return False
 
-    def _message_read(self) -> None:
+    def _message_read(self, last: bytes = b"") -> None:
         self._body = None
         self._phase = _ANSWER
         if self._asgi:
@@ -328,14 +325,9 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             assert self._route is not None
             assert self._head is not None
-            pieces = self._take_pieces()
-            self._run_hot(self._route, self._head, b"".join(pieces))
-
-    def _take_pieces(self) -> list[bytes]:
-        pieces, self._pieces = self._pieces, []
-        self._edge.waiting_bytes -= self._waiting_bytes
-        self._waiting_bytes = 0
-        return pieces
+            assert self._unfinished is not None
+            body, self._unfinished = self._unfinished.whole(last), None
+            self._run_hot(self._route, self._head, body)
 
     def _next(self) -> None:
         """The request is done with: turn to the next one."""
@@ -462,7 +454,9 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _leave(self) -> None:
         """Tell whoever works on the answer that nobody will read it."""
-        self._take_pieces()
+        if self._unfinished is not None:
+            self._unfinished.leave()
+            self._unfinished = None
         answer, self._answer = self._answer, None
         exchange, self._exchange = self._exchange, None
         if answer is not None:

@@ -16,8 +16,10 @@ from typing import Final, Protocol
 import msgspec
 
 from openbigmodel.edge.sink import HotRoute
-from openbigmodel.errors import ApiError, Language
+from openbigmodel.errors import Language
+from openbigmodel.room import Room
 
+UNFINISHED_BYTES_MAX: Final = 512 * 1024 * 1024  # of bodies, unless the operator says otherwise
 BACKLOG: Final = 4096  # connections; the kernel caps it at net.core.somaxconn
 # With the default of up to 4 MiB, 1,000 stalled readers held 2.1 GiB of kernel memory (reliability.md §2.2).
 _SEND_BUFFER_BYTES: Final = 64 * 1024
@@ -27,14 +29,14 @@ class EdgeLimits(msgspec.Struct, frozen=True):
     """How much time and room a connection gets. Times in seconds, to within `sweep_s`."""
 
     head_s: float = 10.0  # from a head's first byte to its last
-    body_s: float = 30.0  # without progress in the body
+    body_s: float = 30.0  # in which a body must bring `body_bytes_per_s`, or its end
+    body_bytes_per_s: int = 4096
     idle_s: float = 65.0  # without a request
     stall_s: float = 30.0  # with a full send buffer of which the client takes nothing
     linger_s: float = 2.0  # for the client to take a last answer, after its last byte
     linger_total_s: float = 30.0  # the same, however long the client keeps sending
     half_close_s: float = 0.5  # for an answer under way when the client has ended its side
     connections_max: int = 10_000
-    waiting_bytes_max: int = 512 * 1024 * 1024  # of bodies that are not yet whole, all connections together
     asgi_body_bytes_max: int = 128 * 1024 * 1024
     sweep_s: float = 1.0
 
@@ -56,7 +58,8 @@ class Edge:
     """State common to all connections of one server; belongs to one event loop.
 
     `note(path, status, code)` hears of every request that the edge itself refuses; `default_language` is for
-    callers without `Accept-Language`. `clock` gives monotonic seconds for the limits, `wall_s` Unix seconds for the `date` header.
+    callers without `Accept-Language`. `unfinished` is for bodies that are not yet whole. `clock` gives monotonic
+    seconds for the limits, `wall_s` Unix seconds for the `date` header.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Edge:
         hot_routes: Mapping[bytes, HotRoute],
         limits: EdgeLimits | None = None,
         *,
+        unfinished: Room | None = None,
         default_language: Language = "zh",
         note: Callable[[str, int, str], object] = _note_nothing,
         clock: Callable[[], float] = time.monotonic,
@@ -75,18 +79,12 @@ class Edge:
         self.note = note
         self._clock = clock
         self._wall_s = wall_s
-        self.waiting_bytes = 0
+        self.unfinished = unfinished or Room(UNFINISHED_BYTES_MAX)
         self._connections: set[Swept] = set()
         self._ticking = False
         self.now = clock()  # as of the last sweep: precise enough for every limit, and free
         self.date_line = b""
         self._read_clocks()
-
-    def keep_waiting(self, size: int) -> None:
-        """`size` more bytes of a body wait for the rest. Raises ApiError 1305 when that is too much in all."""
-        self.waiting_bytes += size
-        if self.waiting_bytes > self.limits.waiting_bytes_max:
-            raise ApiError("1305", status=503)
 
     @property
     def connection_count(self) -> int:

@@ -68,6 +68,9 @@ class HotRoute(Protocol):
         It must take nothing that has to be given back: the body may never come, and then `run` doesn't either.
         """
 
+    def owner(self, accepted: object) -> str:
+        """Whose request it is: what is kept of bodies that come bit by bit is counted for each owner."""
+
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
         """Serve the request; None when it has been answered already."""
 

@@ -4,7 +4,9 @@ Rule: a seat is taken once and left once, and whoever leaves it says how it went
 nothing stays taken.
 
     seat = candidate.take(now_s)       it is asked now
+    seat.expect(prompt_bytes)          its answer will come word by word; 0: as a whole
     seat.answered(now_s)               it has shown that it works: its first token, or a whole body
+    seat.overdue(now_s)                it should have said something by now
     seat.leave(outcome, now_s)         it is not listened to any more
 """
 
@@ -14,6 +16,7 @@ from openbigmodel.engines.affinity import text_key
 from openbigmodel.engines.circuit_breaker import CircuitBreaker
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.outcome import Outcome
+from openbigmodel.engines.pulse import Pulse
 
 # An engine that has no room now is asked last for a moment; where it says for how long, for that long …
 BUSY_S = 1.0
@@ -21,22 +24,35 @@ BUSY_S = 1.0
 BUSY_MAX_S = 30.0
 # A wrong credential or model name stays wrong until somebody mends it.
 MISCONFIGURED_S = 30.0
+# A whole answer comes without a word before it, however long it is. Nothing for so long from an engine that keeps
+# failing is a sign nevertheless.
+WHOLE_OVERDUE_S = 120.0
 
 _TargetT = TypeVar("_TargetT")
 
 
 class Candidate(Generic[_TargetT]):
-    """One target of one route. `load` and `breaker` are the engine's own, shared by all routes to it."""
+    """One target of one route. `load`, `breaker` and `pulse` are the engine's own, shared by all routes to it.
 
-    __slots__ = ("aside_until_s", "breaker", "load", "place", "served", "target", "weight")
+    Without a `pulse` it is never silent: nobody else could be asked.
+    """
+
+    __slots__ = ("aside_until_s", "breaker", "load", "place", "pulse", "served", "target", "weight")
 
     def __init__(
-        self, target: _TargetT, load: EngineLoad, breaker: CircuitBreaker, weight: int = 1, name: str = ""
+        self,
+        target: _TargetT,
+        load: EngineLoad,
+        breaker: CircuitBreaker,
+        weight: int = 1,
+        name: str = "",
+        pulse: Pulse | None = None,
     ) -> None:
         assert weight > 0
         self.target = target
         self.load = load
         self.breaker = breaker
+        self.pulse = pulse
         self.weight = weight
         # What claims conversations; by its name, so that it does not depend on the order in the settings.
         self.place = text_key(f"{load.name}\0{name}")
@@ -49,19 +65,28 @@ class Candidate(Generic[_TargetT]):
         """A seat at the engine that has been chosen (policy.py)."""
         breaker = self.breaker
         # Who is not ready is chosen only in need.
-        number = breaker.allow(now_s) or breaker.press(now_s)
+        closed = breaker.state == "closed"
+        number = breaker.number if closed else breaker.allow(now_s) or breaker.press(now_s)
         assert number, "not chosen"
         self.load.take()
-        return Seat(self, number)
+        return Seat(self, number, now_s)
+
+    def silent(self, now_s: float) -> bool:
+        """Whether it has fallen silent, as far as its breaker does not say more."""
+        pulse = self.pulse
+        return pulse is not None and self.breaker.state == "closed" and pulse.silent(now_s)
 
 
 class Seat(Generic[_TargetT]):
     """A request's seat at an engine."""
 
-    __slots__ = ("_heard", "_number", "_taken", "candidate")
+    __slots__ = ("_asked_s", "_expects", "_heard", "_number", "_taken", "candidate")
 
-    def __init__(self, candidate: Candidate[_TargetT], number: int) -> None:
+    def __init__(self, candidate: Candidate[_TargetT], number: int, now_s: float) -> None:
         self.candidate = candidate
+        # Bytes of the prompt, 0 for a whole answer, -1 where nobody expects anything.
+        self._expects = -1
+        self._asked_s = now_s
         self._number = number
         self._heard = False
         self._taken = True
@@ -71,11 +96,44 @@ class Seat(Generic[_TargetT]):
         """Who is asked."""
         return self.candidate.target
 
+    def expect(self, prompt_bytes: int) -> None:
+        """It has been asked a question of this length, and the first word is what comes next; 0: a whole answer is."""
+        pulse = self.candidate.pulse
+        if pulse is not None:
+            self._expects = prompt_bytes
+            pulse.asked(self._asked_s, prompt_bytes)
+
     def answered(self, now_s: float) -> None:
         """The engine works: it gave a first token, or an answer. Later ones of the same request change nothing."""
         if not self._heard:
             self._heard = True
-            self._number = self.candidate.breaker.succeeded(self._number, now_s)
+            candidate = self.candidate
+            self._number = candidate.breaker.succeeded(self._number, now_s)
+            pulse = candidate.pulse
+            if pulse is not None and self._expects >= 0:
+                pulse.answered(now_s, now_s - self._asked_s, self._expects)
+
+    def spoke(self, now_s: float) -> None:
+        """The engine has said more to this request since the last time that somebody looked."""
+        pulse = self.candidate.pulse
+        if pulse is not None:
+            pulse.spoke(now_s)
+
+    def overdue(self, now_s: float) -> bool:
+        """Whether another one had better be asked, if there is one: neither this request nor any has heard a word."""
+        candidate = self.candidate
+        pulse = candidate.pulse
+        if pulse is None or self._heard:
+            return False
+        if self._expects > 0:
+            return pulse.overdue(now_s, self._asked_s, self._expects)
+        return candidate.breaker.state != "closed" and pulse.quiet_s(now_s, self._asked_s) >= WHOLE_OVERDUE_S
+
+    def moves(self) -> None:
+        """It is overdue, and will be left for another one."""
+        pulse = self.candidate.pulse
+        if pulse is not None:
+            pulse.moved()
 
     def leave(
         self, outcome: Outcome, now_s: float, *, why: str = "", retry_after_s: float | None = None
@@ -84,6 +142,9 @@ class Seat(Generic[_TargetT]):
         assert self._taken, "left twice"
         self._taken = False
         candidate = self.candidate
+        pulse = candidate.pulse
+        if pulse is not None and self._expects >= 0 and not self._heard and outcome is not Outcome.SERVED:
+            pulse.left(self._expects)
         if outcome is Outcome.SERVED:
             self.answered(now_s)
         elif outcome is Outcome.FAILED:

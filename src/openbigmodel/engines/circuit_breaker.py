@@ -117,6 +117,10 @@ class CircuitBreaker:
             return self.number
         return self._let_in(now_s) if self.ready(now_s) else 0
 
+    def worth_a_look(self, now_s: float) -> bool:
+        """Whether it may have come back by now, although it would be left alone if there were others."""
+        return self.state == "open" and now_s - self._since_s >= BACK_OFF_S
+
     @property
     def pressable(self) -> bool:
         """Whether `press` would let a request in."""

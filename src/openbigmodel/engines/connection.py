@@ -11,6 +11,7 @@ import asyncio
 import posixpath
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
@@ -23,10 +24,14 @@ CONNECT_TIMEOUT_S = 5.0
 MAX_IDLE_CONNECTIONS = 512
 # Servers and what stands between close idle connections after a minute or more.
 MAX_IDLE_S = 50.0
+# Below, two writes cost more than the copy.
+_JOINED_BYTES_MAX = 256 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
 # Without either, only the end of the connection ends the body.
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _NO_HEADERS: Mapping[bytes, bytes] = {}
+# Linger for no time: closing sends a reset.
+_RESET = struct.pack("ii", 1, 0)
 # Credentials change: a JWT lives for minutes.
 _MAX_REQUEST_HEADS = 256
 
@@ -54,7 +59,7 @@ class Watcher(Protocol):
     def doubtful(self) -> bool:
         """Whether it wants to know of good answers, too."""
 
-    def answered(self, path: str, status: int) -> None:
+    def answered(self, call: "EngineCall", status: int) -> None:
         """A response head is there, of another status than 200 unless `doubtful`."""
 
     def unreachable(self, reason: str) -> None:
@@ -64,10 +69,22 @@ class Watcher(Protocol):
 class EngineCall:
     """One request under way. Pausing is remembered until there is a connection to pause.
 
-    `headers` are those of a response whose status is not 200, by their names in small letters.
+    `headers` are those of a response whose status is not 200, by their names in small letters. `key` is for the watcher:
+    which of several credentials is shown, as itself or in a signature.
     """
 
-    __slots__ = ("_pool", "bearer", "body", "connection", "consumer", "headers", "over", "path", "paused")
+    __slots__ = (
+        "_pool",
+        "bearer",
+        "body",
+        "connection",
+        "consumer",
+        "headers",
+        "key",
+        "over",
+        "path",
+        "paused",
+    )
 
     def __init__(
         self,
@@ -82,6 +99,7 @@ class EngineCall:
         self.body = body
         self.consumer = consumer
         self.bearer = bearer
+        self.key = ""
         self.headers = _NO_HEADERS
         self.connection: _Connection | None = None
         self.over = False
@@ -104,7 +122,7 @@ class EngineCall:
         self.over = True
         if self.connection is not None:
             self.connection.call = None
-            self.connection.transport.abort()
+            self.connection.drop()
             self.connection = None
 
 
@@ -150,6 +168,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio.Transport in all but inheritance.
         self.transport = cast("asyncio.Transport", transport)
+        self._pool.open_connections += 1
         connected: socket.socket | None = transport.get_extra_info("socket")
         if connected is not None:
             # A network that forgets a connection says so to nobody; this finds out.
@@ -198,6 +217,17 @@ class _Connection(asyncio.Protocol):
         else:
             self._fail(f"connection lost{f': {exc}' if exc else ''}")
 
+    def drop(self) -> None:
+        """Close it so that the engine sees at once that nobody listens, and not only that we have no more to say.
+
+        A plain close looks like the latter until the engine writes, which for a whole answer is when it is made. Over
+        TLS there is no such doubt, and a close is sent again where it gets lost, unlike a reset.
+        """
+        connected: socket.socket | None = self.transport.get_extra_info("socket")
+        if connected is not None and not self._pool.tls:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
     # the parser's side
 
     def on_message_begin(self) -> None:
@@ -218,7 +248,7 @@ class _Connection(asyncio.Protocol):
                 call.headers = {name.lower(): value for name, value in headers.items()}
             watcher = self._pool.watcher
             if watcher is not None and (status != 200 or watcher.doubtful):
-                watcher.answered(call.path, status)
+                watcher.answered(call, status)
             call.consumer.engine_started(status)
 
     def _deliver(self, bodies: list[bytes]) -> None:
@@ -257,13 +287,18 @@ class _Connection(asyncio.Protocol):
             call.consumer.engine_failed(reason)
 
     def send(self, call: EngineCall) -> None:
-        """Write the whole request in one piece."""
+        """Write the whole request, in one piece unless it is so large that a copy of it matters."""
         self.call = call
         self.answered = False
         self._head_bytes = 0
         call.connection = self
         body = call.body
-        self.transport.write(self._pool.request_head(call.path, len(body), call.bearer) + body)
+        head = self._pool.request_head(call.path, len(body), call.bearer)
+        if len(body) > _JOINED_BYTES_MAX:
+            self.transport.write(head)
+            self.transport.write(body)
+        else:
+            self.transport.write(head + body)
         if call.paused:
             self.transport.pause_reading()
 
@@ -279,6 +314,7 @@ class ConnectionPool:
         self._keep_alive = keep_alive
         self._idle: list[_Connection] = []
         self._connecting: set[asyncio.Task[None]] = set()
+        self.open_connections = 0
         self._heads: dict[str | tuple[str, str], bytes] = {}
         self.watcher: Watcher | None = None
         self._tls = ssl.create_default_context() if endpoint.tls else None
@@ -332,6 +368,16 @@ class ConnectionPool:
             return
         connection.send(call)
 
+    @property
+    def tls(self) -> bool:
+        """Whether what is sent is encrypted."""
+        return self._tls is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way."""
+        return bool(self._connecting) or self.open_connections > len(self._idle)
+
     def set_keep_alive(self, keep_alive: bool) -> None:
         """Whether connections may be reused, once it is known what answers."""
         if keep_alive != self._keep_alive:
@@ -355,6 +401,7 @@ class ConnectionPool:
 
     def forget(self, connection: _Connection) -> None:
         """The connection is gone."""
+        self.open_connections -= 1
         if connection in self._idle:
             self._idle.remove(connection)
 

@@ -122,6 +122,7 @@ class EmbeddedEngine:
         self.name = name
         self.kind = "llamacpp"
         self.profile = profile
+        self.keys: tuple[str, ...] = ()
         self._prepare = prepare
         self._report = report
         self._first_pause_s = first_pause_s
@@ -188,7 +189,7 @@ class EmbeddedEngine:
         assert self._supervisor is not None, "asked before there was a worker"
         asyncio.get_running_loop().call_soon(self._supervisor.when_ready, call.worker_known, failed)
 
-    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> EmbeddedCall:
+    def post(self, path: str, body: bytes, consumer: EngineConsumer, _key: str | None = None) -> EmbeddedCall:
         """Send `body` as soon as a slot is free. Raises EngineUnavailable when waiting would be of no use."""
         if self._supervisor is None:
             raise EngineUnavailable(

@@ -18,16 +18,20 @@ from typing import Any, Literal
 import msgspec
 
 from openbigmodel.engines.engine_faults import (
-    caller_field,
+    field_of,
     is_about_setup,
     is_beyond_model,
+    is_blind,
     is_overload,
     is_too_long,
 )
 from openbigmodel.errors import ERROR_CODES, ApiError, ErrorCode, Language
 
 MAX_RETRY_AFTER_S = 24 * 3600
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 _KIND = re.compile(r"[A-Za-z0-9_]{1,60}")
+# Below, a number is an HTTP status.
+_CODES_MIN = 1000
 _CODE = re.compile(r"[1-9][0-9]{2,4}")
 # What another GLM platform says of a request, is true of it here as well.
 _CALLERS_CODES = frozenset(("1210", "1212", "1213", "1214", "1215", "1231", "1261", "1300", "1301"))
@@ -45,21 +49,35 @@ _OPERATORS_CODES = frozenset(("1000", "1001", "1002", "1003", "1004", "1005", "1
 _CALLERS_FAULT = frozenset((400, 413, 422))
 # Too slow in sending, too early, too many; 529 is what Anthropic's and bigmodel.cn's own servers say.
 _BUSY = frozenset((408, 425, 429, 529))
-_OPERATORS_FAULT = frozenset((401, 402, 403, 404, 405, 415))
+# Credential, path, model's name, method or type: an engine that says so is set up wrongly.
+OPERATORS_FAULT = frozenset((401, 402, 403, 404, 405, 415))
 _MAX_TEXT_CHARACTERS = 300
+_BLIND_ZH = (
+    "messages 参数非法：该模型背后的引擎不支持其中的图片、视频或音频。"
+    "请去掉它们，或请运营者为该模型配置支持它们的引擎。"
+)
+_BLIND_EN = (
+    "messages is invalid: the engine behind this model does not take the images, videos or audio in it. "
+    "Leave them out, or have the operator set up an engine for the model that takes them."
+)
 # What an error may come under.
 _STATUSES = frozenset(status.value for status in HTTPStatus if status >= 400)
+_STATUS_CODES = frozenset(str(status) for status in _STATUSES)
 
 Blame = Literal["caller", "operator", "engine", "load"]
 
 
 class EngineFault(msgspec.Struct, frozen=True, gc=False):
-    """What an engine's refusal means. `retry`: whether another engine may be asked. `retry_after_s` as it said."""
+    """What an engine's refusal means. `retry`: whether another engine may be asked. `retry_after_s` as it said.
+
+    `our_field`: it minds this one, which the platform has added.
+    """
 
     error: ApiError
     retry: Literal["elsewhere", "never"]
     blames: Blame
     retry_after_s: int | None = None
+    our_field: str = ""
 
 
 class RelayedError(ApiError):
@@ -108,12 +126,12 @@ def fault_of_engine(
     are the caller's to read.
     """
     retry_after_s = retry_after((headers or {}).get(b"retry-after"), now_s)
-    said = _refusal(body)
+    said = _refusal(body, relays=relays)
     if said.code:
         fault = _of_glm(status, said, error_id, retry_after_s, relays=relays)
         if fault is not None:
             return fault
-    if is_too_long(said.text) and status not in _OPERATORS_FAULT and status != 429:
+    if is_too_long(said.text) and status not in OPERATORS_FAULT and status != 429:
         return EngineFault(ApiError("1261"), "never", "caller")
     if status in _CALLERS_FAULT or is_beyond_model(said.text):
         return _of_request(said, error_id)
@@ -124,11 +142,6 @@ def fault_of_engine(
     # What an engine refuses, it is well enough to refuse.
     blames: Blame = "operator" if 400 <= status < 500 else "engine"
     return EngineFault(ApiError("1234", error_id=error_id), "elsewhere", blames, retry_after_s)
-
-
-def error_of_engine(status: int, body: bytes, error_id: str) -> ApiError:
-    """The error for the caller alone."""
-    return fault_of_engine(status, body, error_id).error
 
 
 def _overloaded(retry_after_s: int | None) -> EngineFault:
@@ -190,12 +203,15 @@ def _of_request(said: _Refusal, error_id: str) -> EngineFault:
     """The engine finds fault with what it was sent: the caller's words, or ours."""
     if is_about_setup(said.text):
         return EngineFault(ApiError("1234", error_id=error_id), "elsewhere", "operator")
-    field, is_ours = caller_field(said.field, said.text)
+    field, is_ours = field_of(said.field, said.text)
     if is_ours:
         # It does not know what the platform has added: another profile would help.
-        return EngineFault(ApiError("1234", error_id=error_id), "elsewhere", "operator")
+        return EngineFault(ApiError("1234", error_id=error_id), "elsewhere", "operator", our_field=field)
     text = said.text
-    if field:
+    if is_blind(text):
+        # Its own advice is for whoever has started it.
+        error = ApiError("1210", detail_zh=_BLIND_ZH, detail_en=_BLIND_EN)
+    elif field:
         error = ApiError("1214", field=field, detail_zh=f"（{text}）", detail_en=f"({text})")
     else:
         error = ApiError(
@@ -205,20 +221,22 @@ def _of_request(said: _Refusal, error_id: str) -> EngineFault:
 
 
 def code_and_text(status: int, body: bytes) -> tuple[str, str]:
-    """GLM's code for what an upstream has said, and its words; one without codes is known by its status."""
-    said = _refusal(body)
-    return said.code or {401: "1000", 429: "1302"}.get(status, ""), said.text
+    """GLM's code for what an upstream of kind glm has said, and its words; one without codes is known by its status."""
+    said = _refusal(body, relays=True)
+    code = said.code if said.code not in _STATUS_CODES else ""
+    return code or {401: "1000", 429: "1302"}.get(status, ""), said.text
 
 
-def status_of_event(event: bytes) -> int:
+def status_of_event(event: bytes, *, relays: bool = False) -> int:
     """The HTTP status that an error would have had which came as an event after status 200; 500 if it does not tell."""
-    said = _refusal(event)
+    said = _refusal(event, relays=relays)
     if said.code in ERROR_CODES:
         return ERROR_CODES[said.code].status
     try:
-        error = msgspec.json.decode(event)["error"]
+        decoded = _DECODE(event)
+        error = decoded.get("error", decoded)
         told = [error.get(name) for name in ("code", "status", "status_code")]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError):
         told = []
     return next((status for status in told if type(status) is int and status in _STATUSES), 500)
 
@@ -241,23 +259,24 @@ def retry_after(value: bytes | None, now_s: float) -> int | None:
 def kind_of_error(error: object) -> str:
     """What an engine calls its error, for the log: its type or code, never its message, which quotes prompts."""
     if isinstance(error, dict):
-        error = error.get("type") or error.get("code")
+        code = error.get("code")
+        error = error.get("type") or (str(code) if _is_code(code) else code)
     return error if isinstance(error, str) and _KIND.fullmatch(error) else "no type"
 
 
 def kind_of_body(body: bytes) -> str:
     """The same for a whole error body."""
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = _DECODE(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return "no JSON"
     return kind_of_error(decoded.get("error", decoded) if isinstance(decoded, dict) else None)
 
 
-def _refusal(body: bytes) -> _Refusal:
+def _refusal(body: bytes, *, relays: bool) -> _Refusal:
     """An engine's error body, whichever of the usual shapes it has."""
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = _DECODE(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return _Refusal()
     if not isinstance(decoded, dict):
@@ -266,15 +285,21 @@ def _refusal(body: bytes) -> _Refusal:
     if not isinstance(error, dict):
         return _Refusal(text=_cut(error))
     code = error.get("code")
+    if relays and _is_code(code):
+        code = str(code)
     kind = f"{error.get('type') or ''} {code or ''}"
     field = error.get("param")
     found = decoded.get("contentFilter", decoded.get("content_filter"))
     if isinstance(code, str) and _CODE.fullmatch(code):
-        # GLM's codes are strings of digits; other engines repeat the HTTP status as a number here.
-        text = _cut(error.get("message") or "")
+        # GLM's codes are strings of digits, at times numbers; other engines repeat the HTTP status as a number here.
+        text = _cut(error.get("message") or error.get("msg") or "")
         return _Refusal(code, text, kind, "", tuple(found) if isinstance(found, list) else ())
     detail = error.get("message") or error.get("detail") or ""
     return _Refusal("", _cut(f"{detail} {error.get('type') or ''}"), kind, _field(field, detail))
+
+
+def _is_code(number: object) -> bool:
+    return type(number) is int and number >= _CODES_MIN
 
 
 def _field(param: object, detail: object) -> str:

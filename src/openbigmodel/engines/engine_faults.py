@@ -32,9 +32,12 @@ _OVERLOAD = re.compile(
     re.IGNORECASE,
 )
 _NO_MEDIA = re.compile(
-    r"(?:image|video|audio|multimodal)s?(?: inputs?)? (?:is|are) not supported|does not support (?:image|video|audio|tool)",
+    r"(?:image|video|audio|multimodal)s?(?: inputs?)? (?:is|are) not supported"
+    r"|does not support (?:image|video|audio|multimodal)|is not a multimodal model"
+    r"|at most 0 (?:image|video|audio)",
     re.IGNORECASE,
 )
+_NO_TOOLS = re.compile(r"does not support tool", re.IGNORECASE)
 # Pydantic's way to name a place, as text.
 _PLACE = re.compile(r"['\"]?loc['\"]?: [(\[]['\"]body['\"], ([^)\]]{1,200})[)\]]")
 _OUR_FIELDS = frozenset(
@@ -48,6 +51,15 @@ _OUR_FIELDS = frozenset(
         ),
         *("skip_special_tokens", "separate_reasoning", "reasoning_format"),
     )
+)
+# A sentence about a field that the engine does not know, which names it before or after; not the ones that it knows.
+_COMPLAINT = (
+    r"(?:unrecogni[sz]ed|unknown|unexpected|unsupported|not supported|extra|not (?:permitted|allowed))"
+)
+_OUR_FIELD = rf"\b({'|'.join(sorted(_OUR_FIELDS))})\b"
+_OURS_UNKNOWN = re.compile(
+    rf"{_COMPLAINT}(?:(?!expected one|supported:|allowed:)[^.]){{0,60}}?{_OUR_FIELD}|{_OUR_FIELD}[^.]{{0,60}}?{_COMPLAINT}",
+    re.IGNORECASE,
 )
 _CALLERS_FIELDS = frozenset(field.name for field in msgspec.structs.fields(ChatRequest)) - {
     "model",
@@ -72,11 +84,16 @@ def is_overload(text: str) -> bool:
 
 def is_beyond_model(text: str) -> bool:
     """Whether the caller asks for what this model cannot do; llama-server calls that an error of its own, 500."""
+    return is_blind(text) or _NO_TOOLS.search(text) is not None
+
+
+def is_blind(text: str) -> bool:
+    """Whether this model cannot look at pictures or films, or cannot hear."""
     return _NO_MEDIA.search(text) is not None
 
 
-def caller_field(place: str, text: str) -> tuple[str, bool]:
-    """The caller's field that an engine minds, empty if it names none; and whether it minds one that we have added.
+def field_of(place: str, text: str) -> tuple[str, bool]:
+    """The field that an engine minds, empty if it names none; and whether it is one that we have added.
 
     `place` is what the engine says apart from its sentence, such as `temperature`, `messages.0.content` or
     `body.messages.0.content`.
@@ -86,7 +103,10 @@ def caller_field(place: str, text: str) -> tuple[str, bool]:
         place = ".".join(part.strip(" '\"") for part in match[1].split(",")) if match else ""
     first, *rest = place.removeprefix("body.").replace("[", ".").replace("]", "").split(".")
     if first in _OUR_FIELDS:
-        return "", True
+        return first, True
+    ours = _OURS_UNKNOWN.search(text)
+    if ours is not None:
+        return ours[1] or ours[2], True
     if first not in _CALLERS_FIELDS:
         return "", False
     # Below a list there may be names of the engine's own types, which mean nothing to a caller.

@@ -12,7 +12,7 @@ from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
 from openbigmodel.engines.probing import Prober
-from openbigmodel.engines.profiles import GLM, LLAMA_SERVER, OPENAI, PROFILES, Profile
+from openbigmodel.engines.profiles import EMBEDDED, GLM, OPENAI, PROFILES, Profile
 from openbigmodel.engines.registry import Engine, Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine, endpoint_of
 from openbigmodel.engines.signer import Signer
@@ -81,7 +81,7 @@ def build_registry(settings: Settings, models_dir: Path, reporter: Reporter, cat
 def _try_out(catalog: Catalog, reporter: Reporter, settings: Settings) -> Registry:
     """One demo model that answers for every chat model that bigmodel.cn has."""
     profile = msgspec.structs.replace(
-        LLAMA_SERVER, greedy_by_default=True, max_output_tokens=_DEMO_MAX_OUTPUT_TOKENS
+        EMBEDDED, greedy_by_default=True, max_output_tokens=_DEMO_MAX_OUTPUT_TOKENS
     )
     spec = LlamaCppSpec(
         path=demo_model_path(),
@@ -127,7 +127,7 @@ def _embedded(
         )
         return Supervisor(entry.name, spec, on_state=report)
 
-    return EmbeddedEngine(entry.name, _fitted(LLAMA_SERVER, entry=entry), prepare, report)
+    return EmbeddedEngine(entry.name, _fitted(EMBEDDED, entry=entry), prepare, report)
 
 
 def _remote(entry: OpenAIEngineSettings | GlmEngineSettings, reporter: Reporter) -> Engine:
@@ -153,7 +153,11 @@ def _remote(entry: OpenAIEngineSettings | GlmEngineSettings, reporter: Reporter)
         endpoint,
         GLM,
         prober=Prober(
-            endpoint, identify=False, keys=keys if plan else (), bearer=signer.bearer if signer else str
+            endpoint,
+            identify=False,
+            keys=keys,
+            plans=bool(plan),
+            bearer=signer.bearer if signer else str,
         ),
         report=report,
         fit=fit,
@@ -213,12 +217,13 @@ def _route(entry: ModelSettings, settings: Settings, engines: dict[str, Engine],
     model = msgspec.structs.replace(_limited(_model(entry.id, catalog), settings), listed=True)
     if entry.limits is not None:
         model = msgspec.structs.replace(model, limits=entry.limits)
-    if entry.max_tokens is not None:
-        model = msgspec.structs.replace(
-            model,
-            max_tokens=entry.max_tokens,
-            default_max_tokens=min(model.default_max_tokens, entry.max_tokens),
-        )
+    max_tokens = entry.max_tokens or model.max_tokens
+    model = msgspec.structs.replace(
+        model,
+        max_tokens=max_tokens,
+        default_max_tokens=min(entry.default_max_tokens or model.default_max_tokens, max_tokens),
+        context_tokens=entry.context_tokens or model.context_tokens,
+    )
     if entry.inputs:
         model = msgspec.structs.replace(model, inputs=entry.inputs)
     weights = entry.weights or (1,) * len(entry.engine_names)

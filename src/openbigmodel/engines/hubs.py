@@ -20,6 +20,7 @@ from openbigmodel.engines.download import RemoteFile
 from openbigmodel.engines.hub_http import WeightsError, check_status, request
 
 FILE_BYTES_MAX = 4 << 40
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 _LISTING_BYTES_MAX = 32 << 20
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
@@ -159,7 +160,7 @@ async def _read_bounded(response: httpx.Response) -> bytes:
 
 def _entries(body: bytes, repo: str) -> list[dict[str, Any]]:
     try:
-        files = msgspec.json.decode(body)["Data"]["Files"]
+        files = _DECODE(body)["Data"]["Files"]
         return [entry for entry in files if isinstance(entry, dict)]
     except (msgspec.MsgspecError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"The hub's list of the files of {repo} cannot be read.") from error

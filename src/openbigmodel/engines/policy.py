@@ -7,7 +7,7 @@
     weighted     in turn, by weight, evenly mixed
 
 Rule: whatever the policy, those come first that can answer now: their circuit breaker lets them, they have a place,
-and they have not just said that they are busy. Then those who are busy. If one is only full, waiting for it is better
+have not just said that they are busy and have not fallen silent (pulse.py). Then those who are busy or silent. If one is only full, waiting for it is better
 than asking one that is broken; if all are broken, the one that is due soonest is tried nevertheless.
 """
 
@@ -80,13 +80,27 @@ class Balancer(Generic[_TargetT]):
         if len(tried) >= ATTEMPTS_MAX:
             return None
         # Whether an engine works again is for those to find out who have not failed yet.
-        sound = [each for each in self._able(now_s, tried) if each.breaker.sound]
+        sound = self.sound(now_s, tried)
+        sound = [each for each in sound if each.pulse is None or each.pulse.trusted(now_s)] or sound
         candidate = self._one_of(sound, key) if sound else self.choose(key, now_s, tried)
         if candidate is None and broken and tried.count(tried[-1]) == 1:
             candidate = self._in_need(now_s, [each for each in self._candidates if each is not tried[-1]])
         if candidate is None or not self.budget.spend(now_s):
             return None
         return candidate.take(now_s)
+
+    def sound(self, now_s: float, tried: Sequence[object]) -> list[Candidate[_TargetT]]:
+        """Those against whom nothing speaks, not counting those that were tried."""
+        return [each for each in self._able(now_s, tried) if each.breaker.sound]
+
+    def elsewhere(self, now_s: float, tried: Sequence[Candidate[_TargetT]]) -> list[Candidate[_TargetT]]:
+        """Those who could take over from the last of `tried` that has said nothing yet.
+
+        The last retries are kept for requests that have failed: who only waits may wait for the next one.
+        """
+        if len(tried) >= ATTEMPTS_MAX or not self.budget.plenty(now_s):
+            return []
+        return self.sound(now_s, tried)
 
     def choose(
         self, key: int | None, now_s: float, tried: Sequence[object] = ()
@@ -114,6 +128,7 @@ class Balancer(Generic[_TargetT]):
             and (each.breaker.state == "closed" or each.breaker.ready(now_s))
             and each.aside_until_s <= now_s
             and each not in tried
+            and (each.pulse is None or not each.silent(now_s))
         ]
 
     def _one_of(self, able: list[Candidate[_TargetT]], key: int | None) -> Candidate[_TargetT]:
@@ -127,7 +142,11 @@ class Balancer(Generic[_TargetT]):
         working = [each for each in left if each.breaker.ready(now_s)]
         busy = [each for each in working if not each.load.full]
         if busy:
-            return min(busy, key=_back)
+            # They have just said no. Long back-offs are for when others do the work.
+            for each in left:
+                if each.breaker.worth_a_look(now_s) and not each.load.full:
+                    return each
+            return min(busy, key=lambda each: (each.silent(now_s), each.aside_until_s))
         if working:
             return None
         broken = [each for each in left if each.breaker.pressable and not each.load.full]
@@ -177,10 +196,6 @@ class Balancer(Generic[_TargetT]):
 
 def _first(able: list[Candidate[_TargetT]], key: int | None) -> Candidate[_TargetT]:
     return able[0]
-
-
-def _back(candidate: Candidate[_TargetT]) -> float:
-    return candidate.aside_until_s
 
 
 def _due(candidate: Candidate[_TargetT]) -> float:

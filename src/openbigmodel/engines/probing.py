@@ -21,6 +21,7 @@ import msgspec
 from openbigmodel.engines.endpoint import Endpoint
 
 PROBE_TIMEOUT_S = 5.0
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 _OWNERS = {
     "vllm": "vllm",
@@ -38,6 +39,8 @@ _MARKS = (
     ("ollama", "/api/version", "version"),
 )
 _QUOTA = "/api/monitor/usage/quota/limit"
+# Another credential may do better.
+_NOT_THIS_KEY = frozenset((401, 402, 403))
 
 EngineState = Literal["ready", "unreachable", "refused"]
 
@@ -45,7 +48,7 @@ EngineState = Literal["ready", "unreachable", "refused"]
 class Found(msgspec.Struct, frozen=True):
     """What a look has shown. `profile` is empty where it was not asked for; `reason` is a sentence for the operator.
 
-    `plan_keys`: those of the credentials that belong to a Coding Plan.
+    `plan_keys`: those of the credentials that belong to a Coding Plan; of `unsure_keys` nobody has said so or not.
     """
 
     state: EngineState
@@ -53,6 +56,7 @@ class Found(msgspec.Struct, frozen=True):
     profile: str = ""
     context_tokens: int | None = None
     plan_keys: frozenset[str] = frozenset()
+    unsure_keys: frozenset[str] = frozenset()
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -64,7 +68,8 @@ class _Page(msgspec.Struct, frozen=True):
 class Prober:
     """Looks at one endpoint.
 
-    `identify`: find out the kind, too; `keys`: credentials to be told apart by plan; `bearer`: what is shown for one.
+    `identify`: find out the kind, too; `keys`: its credentials, one of which will do, or the endpoint's own; `plans`:
+    tell them apart by plan; `bearer`: what is shown for one.
     """
 
     def __init__(
@@ -73,13 +78,15 @@ class Prober:
         *,
         identify: bool,
         keys: Sequence[str] = (),
+        plans: bool = False,
         bearer: Callable[[str], str] = str,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout_s: float = PROBE_TIMEOUT_S,
     ) -> None:
         self._endpoint = endpoint
         self._identify = identify
-        self._keys = tuple(keys)
+        self._keys = tuple(keys) or (endpoint.api_key,)
+        self._plans = plans
         self._bearer = bearer
         self._transport = transport
         self._timeout_s = timeout_s
@@ -87,8 +94,8 @@ class Prober:
         parts = urlsplit(endpoint.url)
         self._root = f"{parts.scheme}://{parts.netloc}"
 
-    async def look(self) -> Found:
-        """What there is now; takes at most `timeout_s`."""
+    async def look(self, *, briefly: bool = False) -> Found:
+        """What there is now; takes at most `timeout_s`. `briefly`: no more than the list of models is asked for."""
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
@@ -97,26 +104,41 @@ class Prober:
                     transport=self._transport, verify=self._tls, trust_env=False, timeout=2 * self._timeout_s
                 ) as client,
             ):
-                return await self._look(client)
+                return await self._look(client, briefly=briefly)
         except TimeoutError:
             return Found("unreachable", f"{self._endpoint.url} gives no answer in {self._timeout_s:g} s")
         except (httpx.HTTPError, OSError, ValueError) as error:
             return Found("unreachable", f"{self._endpoint.url}: {str(error) or type(error).__name__}")
 
-    async def _look(self, client: httpx.AsyncClient) -> Found:
-        models = await self._get(client, self._endpoint.url + "/models", self._endpoint.api_key)
+    async def _look(self, client: httpx.AsyncClient, *, briefly: bool) -> Found:
+        models = await self._models(client)
         state, reason = judge(models.status)
         if reason:
             reason = f"GET {self._endpoint.url}/models answers {models.status}: {reason}"
+        plan_keys, unsure_keys = frozenset[str](), frozenset(self._keys if self._plans else ())
+        if self._plans and not briefly and (state == "ready" or models.status in _NOT_THIS_KEY):
+            plan_keys, unsure_keys = await self._plan_keys(client)
+        if plan_keys and models.status in _NOT_THIS_KEY:
+            # Their own base takes them.
+            state, reason = "ready", ""
         if state != "ready":
             return Found(state, reason)
-        profile = await self._kind(client, models) if self._identify else ""
-        plan_keys = [key for key in self._keys if await self._has_plan(client, key)]
-        return Found("ready", reason, profile, context_of(models.body), frozenset(plan_keys))
+        profile = await self._kind(client, models, briefly=briefly) if self._identify else ""
+        return Found(state, reason, profile, context_of(models.body), plan_keys, unsure_keys)
 
-    async def _kind(self, client: httpx.AsyncClient, models: _Page) -> str:
+    async def _models(self, client: httpx.AsyncClient) -> _Page:
+        """As the first credential that is taken sees them; if none is, as the first one does."""
+        pages = []
+        for key in self._keys:
+            page = await self._get(client, self._endpoint.url + "/models", key)
+            if page.status not in _NOT_THIS_KEY:
+                return page
+            pages.append(page)
+        return pages[0]
+
+    async def _kind(self, client: httpx.AsyncClient, models: _Page, *, briefly: bool) -> str:
         known = kind_of(models.body, models.server)
-        if known:
+        if known or briefly:
             return known
         for name, path, mark in _MARKS:
             page = await self._get(client, self._root + path, self._endpoint.api_key)
@@ -128,8 +150,19 @@ class Prober:
                 return "vllm"
         return "openai"
 
-    async def _has_plan(self, client: httpx.AsyncClient, key: str) -> bool:
+    async def _plan_keys(self, client: httpx.AsyncClient) -> tuple[frozenset[str], frozenset[str]]:
+        """Those that belong to a plan, and those of which the upstream could not say it."""
+        found = await asyncio.gather(*(self._has_plan(client, key) for key in self._keys))
+        told = dict(zip(self._keys, found, strict=True))
+        return (
+            frozenset(key for key, has_plan in told.items() if has_plan),
+            frozenset(key for key, has_plan in told.items() if has_plan is None),
+        )
+
+    async def _has_plan(self, client: httpx.AsyncClient, key: str) -> bool | None:
         page = await self._get(client, self._root + _QUOTA, key)
+        if page.status == 429 or page.status >= 500:
+            return None
         data = page.body.get("data") if isinstance(page.body, dict) else None
         return (
             page.status == 200 and isinstance(data, dict) and bool(data.get("level") and data.get("limits"))
@@ -151,7 +184,7 @@ class Prober:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return _DECODE(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
 
@@ -160,7 +193,7 @@ def judge(status: int) -> tuple[EngineState, str]:
     """What the status of `GET /models` says, and what an operator could look at."""
     if status < 300 or status == 429:
         return "ready", ""
-    if status in (401, 402, 403):
+    if status in _NOT_THIS_KEY:
         return "refused", "is api_key right?"
     if status < 400:
         return "refused", "is base_url right?"

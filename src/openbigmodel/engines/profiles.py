@@ -1,8 +1,8 @@
 """How one kind of engine differs from the others, as data: what it is asked in which words, and what never.
 
-Rule: a difference is a field here and never a branch on a profile's name elsewhere. What an engine that nobody knows
-would stumble over is off by default, so `openai` is the least of them all. docs/engines.md says which of these facts
-were seen, read in an engine's source, or only told.
+Rule: a difference is a field here and never a branch on a profile's name elsewhere. What few engines know is off by
+default; what most know is on, so `openai` sends `chat_template_kwargs` and `stream_options`, and an engine that refuses
+these needs a profile of its own. docs/engines.md says which of these facts were seen, read in a source, or only told.
 """
 
 from collections.abc import Mapping
@@ -101,6 +101,9 @@ LLAMA_SERVER = Profile(
     enforces_schemas=True,
     raw_fields={"reasoning_format": "none"},
 )
+# The built-in engine is llama-server with one GGUF file. What llama.cpp sees with is a second file (mmproj), which no
+# setting names.
+EMBEDDED = msgspec.structs.replace(LLAMA_SERVER, media=frozenset())
 # vLLM took `reasoning_content` until late 2025 and then dropped it without a word (vllm-project/vllm#38488). Without
 # `tool_choice: "none"` it refuses tools that no parser of its own looks for; with it, they still are in the prompt.
 VLLM = Profile(

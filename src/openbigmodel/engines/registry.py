@@ -29,11 +29,12 @@ class Call(Protocol):
 
 
 class Engine(Protocol):
-    """Something that runs models and is spoken to over HTTP."""
+    """Something that runs models and is spoken to over HTTP. `keys` are credentials of which a request names one."""
 
     name: str
     kind: str
     profile: Profile
+    keys: tuple[str, ...]
 
     @property
     def state(self) -> str:
@@ -45,8 +46,8 @@ class Engine(Protocol):
     async def stop(self) -> None:
         """Release everything."""
 
-    def post(self, path: str, body: bytes, consumer: EngineConsumer) -> Call:
-        """Send a request; the answer goes to the consumer, never before this returns.
+    def post(self, path: str, body: bytes, consumer: EngineConsumer, key: str | None = None) -> Call:
+        """Send a request; the answer goes to the consumer, never before this returns. `key`: one of `keys`.
 
         Raises EngineUnavailable when waiting would be of no use.
         """
@@ -80,6 +81,11 @@ class Route(msgspec.Struct, frozen=True, gc=False):
             if not target.engine.profile.speaks_glm:
                 return False
         return True
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Parts of a message besides text that at least one of the engines takes, as far as is known now."""
+        return frozenset[str]().union(*(target.engine.profile.media for target in self.targets))
 
 
 class Registry:

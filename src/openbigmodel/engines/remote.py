@@ -5,7 +5,8 @@
                refused                 it does not take our credential, path or model
 
 Rule: requests are sent in every state, since only they show for certain that an engine answers again. Whoever chooses
-among engines may prefer those that are ready. Probes run beside requests, and only while there is a doubt.
+among engines may prefer those that are ready. Probes run beside requests: while there is a doubt, and now and then at
+an engine that nobody asks anything, never at one that is at work. One refused credential of several is no doubt.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import msgspec
 
 from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import Endpoint
+from openbigmodel.engines.engine_errors import OPERATORS_FAULT
 from openbigmodel.engines.probing import Found, Prober
 from openbigmodel.engines.profiles import PROFILES, Profile
 from openbigmodel.engines.signer import Signer
@@ -29,7 +31,10 @@ _LAST_PAUSE_S = 30.0
 _JITTER = 0.5
 # A request was refused though probes are answered well: after this time the next one may show that it was mended.
 _REFUSED_S = 60.0
-_REFUSALS = frozenset((401, 402, 403, 404))
+# So often an engine is looked at that nobody has heard of for so long.
+_IDLE_LOOK_S = 30.0
+# Another credential may do better: see upstream_keys.py.
+_NOT_THIS_KEY = 401
 
 
 class RemoteEngine:
@@ -56,11 +61,12 @@ class RemoteEngine:
         monotonic_s: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         first_pause_s: float = _FIRST_PAUSE_S,
+        idle_look_s: float = _IDLE_LOOK_S,
     ) -> None:
         self.name = name
         self.kind = "glm" if profile.speaks_glm else "openai"
         self.profile = fit(profile)
-        self.keys = tuple(keys)
+        self.keys = tuple(dict.fromkeys(keys))
         self.max_in_flight = max_in_flight
         self._fit = fit
         self._prober = prober
@@ -68,12 +74,19 @@ class RemoteEngine:
         self._monotonic_s = monotonic_s
         self._chance = chance
         self._first_pause_s = first_pause_s
+        self._idle_look_s = idle_look_s
         self._signer = signer
         # Nearly always there is one credential, which the pool knows.
         self._one_credential = signer is None and plan_endpoint is None
         self._state = "ready" if prober is None else "starting"
         self._refused_until_s = 0.0
+        # Those of several credentials that were refused and have not worked since.
+        self._refused_keys: set[str] = set()
+        # Nobody has heard of it since it was last looked at.
+        self._unheard = False
         self._watching: asyncio.Task[None] | None = None
+        self._glancing: asyncio.Task[None] | None = None
+        self._next_glance: asyncio.TimerHandle | None = None
         self._plan_keys: frozenset[str] = frozenset()
         self._pool = self._new_pool(endpoint)
         self._plan_pool = None if plan_endpoint is None else self._new_pool(plan_endpoint)
@@ -92,19 +105,21 @@ class RemoteEngine:
     @property
     def doubtful(self) -> bool:
         """Whether a good answer would be news."""
-        return self._state != "ready"
+        return self._unheard or self._state != "ready" or bool(self._refused_keys)
 
     async def start(self) -> None:
         """Look at it once; if it is not well, go on in the background."""
         if self._prober is not None:
             await self._look(self._prober)
-            if self.doubtful:
+            if self._state != "ready":
                 self._keep_looking()
+            self._plan_glance(self._prober)
 
     async def stop(self) -> None:
         """Close idle connections."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._glancing, self._next_glance):
+            if task is not None:
+                task.cancel()
         self._pool.close()
         if self._plan_pool is not None:
             self._plan_pool.close()
@@ -115,21 +130,43 @@ class RemoteEngine:
             return self._pool.post(path, body, consumer)
         key = key or (self.keys[0] if self.keys else "")
         pool = self._plan_pool if key in self._plan_keys and self._plan_pool is not None else self._pool
-        return pool.post(path, body, consumer, key if self._signer is None else self._signer.bearer(key))
+        call = pool.post(path, body, consumer, key if self._signer is None else self._signer.bearer(key))
+        call.key = key
+        return call
 
     # health: what connections see, and what probes see
 
-    def answered(self, path: str, status: int) -> None:
+    def answered(self, call: EngineCall, status: int) -> None:
         """See Watcher."""
+        self._unheard = False
+        path = call.path
         if path != CHAT_PATH:
             return
-        if status in _REFUSALS:
+        if status == 200:
+            self._refused_keys.discard(call.key)
+        if status in OPERATORS_FAULT:
+            if status == _NOT_THIS_KEY and self._has_other_keys(call.key):
+                return
             clock = self._monotonic_s
             self._refused_until_s = clock() + _REFUSED_S
             self._become("refused", f"POST {path} answers {status}: are api_key, base_url and target right?")
             self._keep_looking()
         elif status == 200 or (self._state == "unreachable" and status < 500):
             self._become("ready", "")
+
+    def _has_other_keys(self, key: str) -> bool:
+        """Whether one credential was refused and not all of them are; the operator must hear of it nevertheless."""
+        keys, refused = self.keys, self._refused_keys
+        if key not in keys:
+            return False
+        if key not in refused:
+            refused.add(key)
+            number = keys.index(key) + 1
+            if len(refused) < len(keys):
+                self._report(
+                    self._state, f"key {number} of {len(keys)} is refused; the others go on without it"
+                )
+        return len(refused) < len(keys)
 
     def unreachable(self, reason: str) -> None:
         """See Watcher."""
@@ -151,12 +188,33 @@ class RemoteEngine:
         while True:
             await asyncio.sleep(pause_s * (1 + _JITTER * self._chance()))
             await self._look(prober)
-            if not self.doubtful:
+            if self._state == "ready":
                 return
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
+    def _plan_glance(self, prober: Prober) -> None:
+        """So that an engine which dies while nobody asks it is not found out by the next one who does."""
+        pause_s = self._idle_look_s * (1 + _JITTER * self._chance())
+        self._next_glance = asyncio.get_running_loop().call_later(pause_s, self._glance_if_idle, prober)
+
+    def _glance_if_idle(self, prober: Prober) -> None:
+        pools = (self._pool,) if self._plan_pool is None else (self._pool, self._plan_pool)
+        if self._unheard and self._state == "ready" and not any(pool.busy for pool in pools):
+            self._glancing = asyncio.get_running_loop().create_task(self._glance(prober))
+        self._unheard = True
+        self._plan_glance(prober)
+
+    async def _glance(self, prober: Prober) -> None:
+        found = await prober.look(briefly=True)
+        if self._unheard and self._state == "ready":
+            self._heed(found)
+            if found.state != "ready":
+                self._keep_looking()
+
     async def _look(self, prober: Prober) -> None:
-        found = await prober.look()
+        self._heed(await prober.look())
+
+    def _heed(self, found: Found) -> None:
         clock = self._monotonic_s
         if found.state != "ready":
             self._become(found.state, found.reason)
@@ -167,7 +225,7 @@ class RemoteEngine:
             self._become("ready", "; ".join(filter(None, (profile, found.reason))))
 
     def _learn(self, found: Found) -> None:
-        self._plan_keys = found.plan_keys
+        self._plan_keys = found.plan_keys | (self._plan_keys & found.unsure_keys)
         if found.profile or found.context_tokens != self.profile.context_tokens:
             known = PROFILES[found.profile] if found.profile else self.profile
             self.profile = self._fit(msgspec.structs.replace(known, context_tokens=found.context_tokens))

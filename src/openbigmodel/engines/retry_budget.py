@@ -31,6 +31,16 @@ class RetryBudget:
 
     def spend(self, now_s: float) -> bool:
         """Take one retry, if there is one left."""
+        if self._left(now_s) < 1:
+            return False
+        self._spent += 1
+        return True
+
+    def plenty(self, now_s: float) -> bool:
+        """Whether one would be left for somebody else."""
+        return self._left(now_s) >= 2
+
+    def _left(self, now_s: float) -> float:
         period_s = now_s - self._began_s
         if period_s >= _PERIOD_S:
             earned = RETRY_SHARE * self._requests
@@ -38,7 +48,4 @@ class RetryBudget:
             self._saved = max(0.0, min(left, earned * SAVED_S / period_s))
             self._requests = self._spent = 0
             self._began_s = now_s
-        if self._spent + 1 > max(RETRIES_A_SECOND_MIN, self._saved + RETRY_SHARE * self._requests):
-            return False
-        self._spent += 1
-        return True
+        return max(RETRIES_A_SECOND_MIN, self._saved + RETRY_SHARE * self._requests) - self._spent

@@ -9,6 +9,7 @@ Rule: on the event loop, no I/O. Circuit breakers and places belong to engines, 
 route with one engine has no use for a breaker, since keeping away from the only engine there is helps nobody.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -20,11 +21,14 @@ from openbigmodel.engines.candidate import Candidate, Seat
 from openbigmodel.engines.circuit_breaker import CircuitBreaker, OnChange
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.policy import Balancer
+from openbigmodel.engines.pulse import Pulse
 from openbigmodel.engines.registry import Engine, Registry, Route, Target
-from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.upstream_keys import UpstreamKeys
 from openbigmodel.engines.waiting_room import Waiting, WaitingRoom
 from openbigmodel.errors import ApiError
+
+# After that a request finds out, if nobody else has.
+LOST_S = 30.0
 
 Tried = tuple[Candidate[Target], ...]
 
@@ -77,7 +81,8 @@ class Desk:
         clock, only = self._now_s, self._only
         if only is None:
             return self._balancer.first(key, clock())
-        return None if only.load.full else only.take(clock())
+        load = only.load
+        return None if load.in_flight >= load.max_in_flight else only.take(clock())
 
     def again(self, candidate: Candidate[Target]) -> Seat[Target] | None:
         """A seat at the engine that has just been left, for a request that it may be asked once more."""
@@ -88,6 +93,12 @@ class Desk:
         """A seat for a request that those in `tried` have failed: see Balancer.another."""
         clock = self._now_s
         return self._balancer.another(key, clock(), tried, broken=broken)
+
+    def elsewhere(self, tried: Tried, now_s: float) -> bool:
+        """Whether somebody could take over a request that the last of `tried` has left without a word."""
+        return self._only is None and any(
+            each.target.engine.state == "ready" for each in self._balancer.elsewhere(now_s, tried)
+        )
 
     @property
     def crowded(self) -> bool:
@@ -122,11 +133,15 @@ class Router:
         self._breakers = {
             engine.name: CircuitBreaker(engine.name, chance, **heard) for engine in registry.engines
         }
+        self._pulses = {
+            engine.name: Pulse(engine.profile.first_token_s or math.inf) for engine in registry.engines
+        }
         self._keys = {
             engine.name: UpstreamKeys(engine.keys, wall_s)
             for engine in registry.engines
-            if isinstance(engine, RemoteEngine) and len(engine.keys) > 1
+            if len(engine.keys) > 1
         }
+        self._candidates: dict[str, list[Candidate[Target]]] = {}
         self._desks = {id(route): self._desk(route, chance) for route in registry.routes()}
 
     def _desk(self, route: Route, chance: Callable[[], float]) -> Desk:
@@ -135,7 +150,10 @@ class Router:
         for target in route.targets:
             name = target.engine.name
             breaker = _AlwaysClosed(name, chance) if alone else self._breakers[name]
-            candidates.append(Candidate(target, self._loads[name], breaker, target.weight, target.name))
+            pulse = None if alone else self._pulses[name]
+            candidate = Candidate(target, self._loads[name], breaker, target.weight, target.name, pulse)
+            candidates.append(candidate)
+            self._candidates.setdefault(name, []).append(candidate)
         return Desk(route, candidates, self._now_s, chance)
 
     def keys(self, engine: Engine) -> UpstreamKeys | None:
@@ -146,10 +164,19 @@ class Router:
         """The desk of one of the registry's routes."""
         return self._desks[id(route)]
 
+    def lost(self, engine: str) -> None:
+        """Nobody could connect to this engine: it is asked only where no other can be, for a while or until it is back."""
+        until_s = self._now_s() + LOST_S
+        for candidate in self._candidates.get(engine, ()):
+            candidate.aside_until_s = max(candidate.aside_until_s, until_s)
+
     def look_again(self, engine: str) -> None:
         """There is a sign that this engine is back: the next request may try it."""
+        now_s = self._now_s()
         if engine in self._breakers:
-            self._breakers[engine].look_again(self._now_s())
+            self._breakers[engine].look_again(now_s)
+        for candidate in self._candidates.get(engine, ()):
+            candidate.aside_until_s = min(candidate.aside_until_s, now_s)
 
     def breaker_states(self) -> dict[tuple[str, ...], float]:
         """(engine, state) → 1 for the state that each circuit breaker is in, for metrics."""

@@ -16,7 +16,7 @@ import msgspec
 from openbigmodel.engines.json_repair import NotJson, read_loosely, without_fence
 from openbigmodel.engines.json_schema import BeyondJudgement, Judge, has_type, is_valid, types_of
 
-_DECODE = msgspec.json.Decoder().decode
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 _INTEGER = re.compile(r"\s*[+-]?\d{1,100}\s*")
 _NUMBER = re.compile(r"\s*[+-]?(?:\d{1,100}(?:\.\d{0,100})?|\.\d{1,100})(?:[eE][+-]?\d{1,3})?\s*")
 _WORDS: Mapping[str, tuple[str, bool | None]] = {
@@ -30,7 +30,7 @@ _MAX_DEPTH = 64
 
 
 def mended_arguments(text: str, schema: object) -> str:
-    """The arguments to hand on, JSON of an object where that can be had.
+    """The arguments to hand on, JSON of an object where that can be had; a null is meant for none.
 
     `schema` is the function's `parameters`, which may be missing.
     """
@@ -41,6 +41,11 @@ def mended_arguments(text: str, schema: object) -> str:
         return text
     mended = _mended(text, value, schema, dict)
     return text if mended is None else mended
+
+
+def is_object(text: str) -> bool:
+    """Whether this is a JSON object as it stands."""
+    return isinstance(_decoded(text), dict)
 
 
 def check_answer(text: str, schema: object) -> str | None:
@@ -81,6 +86,8 @@ def _mended(text: str, value: Any, schema: object, wanted: type) -> str | None:
             value = read_loosely(value)
         except NotJson:
             return None
+    if wanted is dict and value is None:
+        value = {}
     if not isinstance(value, wanted):
         return None
     judge = Judge(schema)

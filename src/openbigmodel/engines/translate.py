@@ -20,7 +20,8 @@ class Generation(msgspec.Struct, frozen=True):
     """What the platform decided about a request before any engine is asked.
 
     `thinking` is what the caller or the model's rules say, None when neither does; `thinking_default` is then
-    what an engine that must be told is told. `clear_thinking` is None when nobody has an opinion. `effort` is the model's own word for the reasoning effort.
+    what an engine that must be told is told. `clear_thinking` is None when nobody has an opinion. `effort` is the
+    model's own word for the reasoning effort.
     `max_tokens` bounds the answer; `max_tokens_asked` tells a caller's wish from the catalogue's default.
     `temperature` and `top_p` are None when the choice is the engine's; `temperature` 0 is greedy.
     """

@@ -1,8 +1,9 @@
 """The API keys with which a GLM platform upstream is asked, several accounts or plans as one.
 
-A conversation stays with one key, because the upstream's cache belongs to an account. A key that cannot pay, has used
-up its plan or is not accepted is set aside, and *new* requests go to the others; the request that met it is answered
-with what the upstream said, and never asked again. A key that has too much to do is left alone for a moment.
+A conversation stays with one key, because the upstream's cache belongs to an account. A key that cannot pay or has used
+up its plan is set aside, and *new* requests go to the others; the request that met it is answered with what the
+upstream said, and never asked again. A key that has too much to do is left alone for a moment, one that is not accepted
+for longer; a request that met either may be asked again with another, since nothing was charged for it.
 
 Rule: no key of several is ever the reason why nobody is served. When all are set aside, the one that is due soonest is
 used: what it says is the truth, and it may have been paid for in the meantime.
@@ -29,8 +30,9 @@ _BUSY = frozenset(("1302", "1303", "1313"))
 # No money (free models work nevertheless, and a plan has some models only), the day's limit, not in the plan.
 _OF_MODEL = frozenset(("1113", "1304", "1311"))
 # Plans: used up until a time that the text tells, or over; locked accounts; credentials that are not accepted.
-_OF_KEY = frozenset(
-    "1000 1001 1002 1003 1004 1110 1111 1112 1121 1308 1309 1310 1314 1315 1316 1317 1318 1319 1320 1321".split()
+NOT_ACCEPTED = frozenset(("1000", "1001", "1002", "1003", "1004"))
+_OF_KEY = NOT_ACCEPTED | frozenset(
+    "1110 1111 1112 1121 1308 1309 1310 1314 1315 1316 1317 1318 1319 1320 1321".split()
 )
 
 
@@ -95,7 +97,7 @@ class UpstreamKeys:
         return min(keys, key=lambda each: each.aside_until_s(model))
 
     def has_other(self, model: str, now_s: float) -> bool:
-        """Whether a request that met a busy key may be asked of this engine once more, with another one."""
+        """Whether a request that met a busy or refused key may be asked of this engine once more, with another one."""
         return any(each.aside_until_s(model) <= now_s for each in self._keys)
 
     def refused(

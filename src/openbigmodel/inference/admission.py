@@ -27,8 +27,11 @@ from openbigmodel.errors import ApiError
 from openbigmodel.inference.measurement import UNBOUNDED
 from openbigmodel.limits import Limits, Place
 
-_DECODE = msgspec.json.Decoder().decode
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 _ENCODE_SORTED = msgspec.json.Encoder(order="sorted").encode
+
+# What is longer is told apart by its bytes: to put 10 MB in order would keep everybody waiting.
+ORDERED_BYTES_MAX = 64 * 1024
 
 Done = Callable[[BaseException | None], None]
 
@@ -53,11 +56,16 @@ class Cashier(Protocol):
         """What became of an earlier request with this id, if it was charged or answered."""
 
 
-class Claim(msgspec.Struct, frozen=True, gc=False):
-    """A caller's request id that is in use. `digest` tells the bodies apart that come with it."""
+class Claim(msgspec.Struct, gc=False):
+    """A caller's request id. `digest` tells the bodies apart that come with it; there is none before it is in use."""
 
     key: tuple[str, str]
-    digest: bytes
+    body: bytes
+    digest: bytes = b""
+
+    def seal(self) -> None:
+        """The request is let in: all that is needed of its body from now on is the digest."""
+        self.digest, self.body = digest_of(self.body), b""
 
 
 class Admissions:
@@ -80,7 +88,7 @@ class Admissions:
             raise ApiError("1231", request_id=request_id)
         earlier = self.cashier.find_request(account_id, request_id)
         if earlier is None:
-            return Claim(key, digest_of(body))
+            return Claim(key, body)
         if isinstance(earlier, StoredReply) and earlier.body_digest == digest_of(body):
             return earlier
         raise ApiError("1231", request_id=request_id)
@@ -104,16 +112,19 @@ class Admissions:
             limits = None
             if model.limits:
                 limits = model.limits.get(principal.tier) or model.limits.get("*")
-            # Nobody has named a length: for its hold that is what the answer may be, but hardly any is.
-            unnamed = completion_bound if completion_bound == model.default_max_tokens else 0
-            tokens = prompt_bound + completion_bound - unnamed
-            place = self.limits.enter(principal.account_id, model.id, limits, tokens, unnamed)
+            # Where nobody has named a length, hardly any answer is as long as it may be.
+            named = completion_bound != model.default_max_tokens
+            place = self.limits.enter(
+                principal.account_id, model.id, limits, prompt_bound, completion_bound, named
+            )
             try:
                 hold = self.cashier.hold(payer, model.id, prompt_bound, completion_bound)
             except BaseException:
                 self.limits.take_back(place)
                 raise
         if claim is not None:
+            # Not before there is a place and money: a long body takes a while.
+            claim.seal()
             self.running.add(claim.key)
         most = prompt_bound + completion_bound
         if not hold.open:
@@ -187,8 +198,11 @@ class Admission(msgspec.Struct, gc=False):
             limits.leave(None)
         else:
             # An engine that counts wrongly costs nobody more than one request's share of a minute.
-            used = min(usage.prompt_tokens + usage.completion_tokens, self._most)
-            limits.leave(place, used, min(usage.completion_tokens, used))
+            answer, most = usage.completion_tokens, self._most
+            used = usage.prompt_tokens + answer
+            if used > most:
+                used, answer = most, min(answer, most)
+            limits.leave(place, used, answer)
         if self._claim is not None:
             self._desk.running.remove(self._claim.key)
 
@@ -207,7 +221,9 @@ def _stored(claim: Claim, line: UsageLine, reply: bytes) -> StoredReply | None:
 
 
 def digest_of(body: bytes) -> bytes:
-    """SHA-256 of what a body says; blanks, escapes and the order of an object's members make no difference."""
+    """SHA-256 of what a body says; unless it is long, blanks, escapes and the order of members make no difference."""
+    if len(body) > ORDERED_BYTES_MAX:
+        return hashlib.sha256(body).digest()
     try:
         canonical = _ENCODE_SORTED(_DECODE(body))
     except (msgspec.MsgspecError, RecursionError, UnicodeError):

@@ -18,9 +18,11 @@ from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.policy import ATTEMPTS_MAX
 from openbigmodel.engines.registry import Route, Target
 from openbigmodel.engines.router import Router, Tried
+from openbigmodel.engines.translate_messages import check_media
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.admission import Admission
 from openbigmodel.inference.attempt import Attempt, Wish, outcome_of_fault
+from openbigmodel.inference.silence import Silence
 from openbigmodel.inference.surroundings import Awaited
 from openbigmodel.media.parts import needs_preparing
 from openbigmodel.media.preparation import Media, Preparation
@@ -76,6 +78,7 @@ class Asking:
         "_now_s",
         "_preparation",
         "_router",
+        "_seat",
         "_tried",
         "_wish",
         "detail",
@@ -83,7 +86,7 @@ class Asking:
     )
 
     _attempt: Attempt
-    _preparation: Preparation
+    _seat: Seat[Target]
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class Asking:
         self._desk = desk = router.desk(wish.route)
         # None as soon as there is nothing more to make ready.
         self._media = media
+        self._preparation: Preparation | None = None
         self._admission = admission
         self._now_s = now_s
         self._key = desk.key(wish.asked.request.messages)
@@ -111,8 +115,10 @@ class Asking:
         """Ask the engine whose turn it is, as soon as the request is ready and one has a place. Raises ApiError."""
         wish, media = self._wish, self._media
         if media is not None and wish.messages is not None and fetches_media(wish.route, wish.messages):
+            check_media(wish.messages, wish.route.takes)
             self._media = None
-            preparation = media.prepare(wish.messages, wish.route.model, self._prepared)
+            owner = self._admission.account_id
+            preparation = media.prepare(wish.messages, wish.route.model, self._prepared, owner)
             self._preparation = preparation
             self._asker.wait_for(preparation)
             return
@@ -123,6 +129,7 @@ class Asking:
 
     def _ask_with(self, outcome: list[Message] | ApiError) -> None:
         """Go on with messages whose media are bytes, and no URLs any more."""
+        assert self._preparation is not None
         self.detail = self._preparation.detail
         if isinstance(outcome, ApiError):
             raise outcome
@@ -162,17 +169,32 @@ class Asking:
             return False
         return True
 
+    def too_silent(self, silence: Silence, swept_s: float, now_s: float, *, begun: bool) -> str:
+        """What is to be said of the engine, empty as long as it may be silent; `swept_s` is when it was last looked at.
+
+        Where others could answer, it may be so for a shorter time.
+        """
+        attempt, seat = self._attempt, self._seat
+        if silence.note(swept_s, attempt.reader.deltas):
+            seat.spoke(now_s)
+        complaint = silence.too_long(now_s, attempt.target.engine.profile, begun=begun)
+        if complaint or begun or not seat.overdue(now_s) or not self._desk.elsewhere(self._tried, now_s):
+            return complaint
+        seat.moves()
+        return "no word from the engine for far longer than usual, and others are there"
+
     def refused(self, fault: EngineFault, why: str, *, final: bool = False) -> bool:
         """The engine has said no. Whether another one is asked now, or the same one with another credential.
 
         `final`: nobody else may be, since something has been produced.
         """
         clock, tried = self._now_s, self._tried
-        if self._attempt.blame_key(fault, clock()) and len(tried) < ATTEMPTS_MAX and not final:
-            self.end(Outcome.REFUSED, why)
+        has_other_key = self._attempt.blame_key(fault, clock())
+        # An engine that goes on with another credential is to be left alone by nobody.
+        self.end(Outcome.REFUSED if has_other_key else outcome_of_fault(fault), why, fault.retry_after_s)
+        if has_other_key and len(tried) < ATTEMPTS_MAX and not final:
             seat = self._desk.again(tried[-1])
             return seat is not None and self._asked_at(seat)
-        self.end(outcome_of_fault(fault), why, fault.retry_after_s)
         return not final and fault.retry == "elsewhere" and self.ask_another(broken=False)
 
     def _sticky(self) -> int:
@@ -180,6 +202,18 @@ class Asking:
         if self._key is not None:
             return self._key
         return conversation_key(bytes(self._wish.asked.request.messages))
+
+    def answered(self, now_s: float) -> None:
+        """The engine has produced something, so no other will be asked."""
+        self._attempt.answered(now_s)
+        if self._preparation is not None:
+            # A hundred megabytes, and nobody's for the rest of the answer.
+            self._wish.messages = []
+
+    def leave(self) -> None:
+        """The request is over: nothing that was made ready for it is kept."""
+        if self._preparation is not None:
+            self._preparation.leave()
 
     def end(self, outcome: Outcome, why: str = "", retry_after_s: float | None = None) -> None:
         """The engine that was asked last will not be listened to any more."""
@@ -215,6 +249,9 @@ class Asking:
             seat.leave(Outcome.LEFT, clock())
             raise
         self._attempt = attempt
+        self._seat = seat
+        if seat.candidate.pulse is not None:
+            seat.expect(len(attempt.sent) if attempt.streams else 0)
         try:
             keys = self._router.keys(seat.target.engine)
             if keys is not None:

@@ -7,12 +7,17 @@ import msgspec
 from openbigmodel.billing.usage import Usage
 from openbigmodel.engines.candidate import Seat
 from openbigmodel.engines.connection import EngineConsumer
-from openbigmodel.engines.engine_errors import EngineFault, code_and_text, fault_of_engine, status_of_event
+from openbigmodel.engines.engine_errors import (
+    EngineFault,
+    code_and_text,
+    fault_of_engine,
+    kind_of_body,
+    status_of_event,
+)
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.registry import Call, Route, Target
-from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.translate import Generation, to_openai
-from openbigmodel.engines.upstream_keys import UpstreamKey, UpstreamKeys
+from openbigmodel.engines.upstream_keys import NOT_ACCEPTED, UpstreamKey, UpstreamKeys
 from openbigmodel.inference.chat_request import completion_bound
 from openbigmodel.inference.dialect import AnswerWriter, Asked, Dialect, ReplyFacts, ReplyWriter
 from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
@@ -189,12 +194,8 @@ class Attempt:
 
     def ask(self, consumer: EngineConsumer) -> None:
         """Send it. Raises EngineUnavailable."""
-        engine, key = self.target.engine, self._key
-        if key is None:
-            self.call = engine.post("/chat/completions", self.sent, consumer)
-        else:
-            assert isinstance(engine, RemoteEngine)
-            self.call = engine.post("/chat/completions", self.sent, consumer, key.text)
+        key = None if self._key is None else self._key.text
+        self.call = self.target.engine.post("/chat/completions", self.sent, consumer, key)
 
     def show(self, keys: UpstreamKeys, sticky: int, now_s: float) -> None:
         """Ask with one of several credentials: the one that is this conversation's, if it is in order."""
@@ -206,10 +207,16 @@ class Attempt:
         keys, key = self._keys, self._key
         if keys is None or key is None:
             return False
-        code, text = code_and_text(self.status, self.body)
+        status, body = self.status, self.body
+        if self.reader.error_event:
+            body = self.reader.error_event
+            status = status_of_event(body, relays=True)
+        code, text = code_and_text(status, body)
         model = self.target.name
         aside_s = keys.refused(key, code, model, now_s, text=text, retry_after_s=fault.retry_after_s)
-        return bool(aside_s) and fault.blames == "load" and keys.has_other(model, now_s)
+        # For neither was anything charged.
+        free = fault.blames == "load" or code in NOT_ACCEPTED
+        return bool(aside_s) and free and keys.has_other(model, now_s)
 
     def refusal(self, error_id: str, now_s: float) -> EngineFault:
         """What the engine's error means; `now_s` is Unix time."""
@@ -223,7 +230,16 @@ class Attempt:
         if not event:
             return None
         relays = self.target.engine.profile.speaks_glm
-        return fault_of_engine(status_of_event(event), event, error_id, now_s=now_s, relays=relays)
+        status = status_of_event(event, relays=relays)
+        return fault_of_engine(status, event, error_id, now_s=now_s, relays=relays)
+
+    def complaint(self, fault: EngineFault) -> str:
+        """What the log says of a refusal: the engine's word for it, and never its sentences, which quote prompts."""
+        hint = ""
+        if fault.our_field:
+            profile = self.target.engine.profile.name
+            hint = f": it does not know {fault.our_field}, which goes with profile {profile}; name its own"
+        return f"engine answered {self.status} ({kind_of_body(self.body)}){hint}"
 
     def answered(self, now_s: float) -> None:
         """The engine has shown that it works."""
@@ -244,6 +260,11 @@ class Attempt:
             self._key.worked(self.target.name)
         if not self.reader.done:
             self.release()
+
+    def forget(self) -> None:
+        """Nobody asks any more what was said: its writer refers back here, and would wait for the garbage collector."""
+        del self.reader, self.writer
+        self._mended = None
 
     def pause(self) -> None:
         """Produce no more for now."""

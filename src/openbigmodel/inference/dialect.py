@@ -28,7 +28,7 @@ def no_stop_sequence() -> str | None:
     return None
 
 
-class ReplyFacts(msgspec.Struct, frozen=True, gc=False):
+class ReplyFacts(msgspec.Struct, frozen=True):
     """What a reply is made of besides the answer.
 
     `id` is the platform's own for the request, `created_s` Unix time, `named` what the model is called in the reply;

@@ -27,7 +27,7 @@ class _Reply(msgspec.Struct, gc=False):
     error: Any = None
 
 
-_DECODE = msgspec.json.Decoder(_Reply).decode
+_DECODE = msgspec.json.Decoder(_Reply, float_hook=float).decode
 
 
 def read_patiently(data: bytes) -> EngineReply:

@@ -16,7 +16,7 @@ from openbigmodel.inference.fewest_tokens import fewest_tokens, fewest_tokens_of
 from openbigmodel.schemas.engine import Delta, EngineReply, EngineUsage, Timings
 from openbigmodel.sse import EventParser, EventTooLarge
 
-_DECODE = msgspec.json.Decoder(EngineReply).decode
+_DECODE = msgspec.json.Decoder(EngineReply, float_hook=float).decode
 _MAX_TOOL_CALLS = 128
 # An event of so few bytes, on average, brings a token each; only longer ones are worth a look at their words.
 _ONE_TOKEN_BYTES = 8
@@ -322,7 +322,8 @@ class EngineReader:
                 # Ollama gives each call of an answer the index 0, and an id of its own.
                 self._call_shift += 1
                 index += 1
-            if call.id:
+            if call.id and index >= self._calls - 1:
+                # That of the last call; an engine that goes back to an earlier one may repeat that one's.
                 self._call_id = call.id
             if index == self._calls == _MAX_TOOL_CALLS:
                 # The model goes on and on, which is not the engine's fault.

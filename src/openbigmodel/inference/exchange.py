@@ -11,11 +11,9 @@ of the answer; one that was refused used nothing.
 
 from collections.abc import Callable
 
-from openbigmodel.auth.leaked import without_secrets
 from openbigmodel.billing.replies import StoredReply
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.edge import Sink
-from openbigmodel.engines.engine_errors import kind_of_body
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.registry import Route
 from openbigmodel.errors import ApiError
@@ -23,12 +21,7 @@ from openbigmodel.inference.admission import Admission
 from openbigmodel.inference.asking import Asking
 from openbigmodel.inference.attempt import Attempt, Wish, answer_bound
 from openbigmodel.inference.caller import Caller
-from openbigmodel.inference.chat_request import (
-    MAX_REQUEST_ID_CHARACTERS,
-    check_chat_request,
-    prompt_bound,
-    read_messages,
-)
+from openbigmodel.inference.chat_request import check_chat_request, fit_for_log, prompt_bound, read_messages
 from openbigmodel.inference.engine_reader import EngineProtocolError
 from openbigmodel.inference.finished import Finished
 from openbigmodel.inference.measurement import NOTHING, UNBOUNDED, Measured, measured
@@ -95,11 +88,7 @@ class ChatExchange:
         principal, dialect = caller.principal, caller.dialect
         asked = self._outlet.asked = dialect.read(body, principal.account_id)
         request = asked.request
-        if request.request_id is None:
-            self._request_id = self._id
-        else:
-            # Longer ones are refused below; until then one of 10 MB must not get as far as the log, nor any secret.
-            self._request_id = without_secrets(str(request.request_id)[:MAX_REQUEST_ID_CHARACTERS])
+        self._request_id = self._id if request.request_id is None else fit_for_log(request.request_id)
         self._streaming = bool(request.stream)
         route = self._route = find_route(pipeline.registry, caller, request.model)
         messages = read_messages(request, route.model, relayed=route.relays)
@@ -151,6 +140,8 @@ class ChatExchange:
     def open(self, attempt: Attempt) -> None:
         """See Asker."""
         self._silence.restart(self._pipeline.monotonic_s())
+        if self._outlet.engine:
+            self._attempt.forget()
         self._attempt = attempt
         self._outlet.engine = attempt.target.engine.name
         self._give_writer(attempt)
@@ -169,7 +160,8 @@ class ChatExchange:
             step()
         except ApiError as error:
             self._detail = self._detail or self._asking.detail
-            self.refuse(error)
+            # Its traceback leads to `step`, which may lead to it.
+            self.refuse(error.with_traceback(None))
         except Exception:  # a fault of ours, which the loop reports; the caller must hear of it, too
             self.refuse(ApiError("500"))
             raise
@@ -205,7 +197,7 @@ class ChatExchange:
         if self._first_token_s is None and reader.produced:
             clock = self._pipeline.monotonic_s
             self._first_token_s = first_s = clock()
-            attempt.answered(first_s)
+            self._asking.answered(first_s)
         ready = attempt.writer.take()
         admission = self._admission
         if reader.done:
@@ -236,7 +228,7 @@ class ChatExchange:
     def _refused_by_engine(self) -> None:
         attempt = self._attempt
         fault = attempt.refusal(self._id, self._pipeline.now_s())
-        self._detail = f"engine answered {attempt.status} ({kind_of_body(attempt.body)})"
+        self._detail = attempt.complaint(fault)
         if self._outlet.open or not self._asking.refused(fault, self._detail):
             self._settle_refused(fault.error)
 
@@ -446,20 +438,26 @@ class ChatExchange:
             clock(),
         )
         pipeline.finished.add(finished)
+        if self._admission is not None:
+            self._asking.leave()
+            # What refers back here would wait for the garbage collector, bodies and all.
+            del self._asking
+            if self._outlet.engine:
+                self._attempt.forget()
 
     # the client's pace, and the engine's
 
     def pause(self) -> None:
         """The client reads too slowly: let the engine wait."""
         self.paused = True
-        if self._outlet.engine:
+        if self._outlet.engine and not self._over:
             self._attempt.pause()
 
     def resume(self) -> None:
         """The client has caught up."""
         self.paused = False
         self._silence.restart(self._pipeline.monotonic_s())
-        if self._outlet.engine:
+        if self._outlet.engine and not self._over:
             self._attempt.resume()
 
     def cut(self, reason: str) -> None:
@@ -483,13 +481,12 @@ class ChatExchange:
         """Give up on an engine that has gone silent, or on and on; called about once a second."""
         if self._over or self._awaited is not None:
             return
-        attempt, admission, silence = self._attempt, self._admission, self._silence
-        reader, profile = attempt.reader, attempt.target.engine.profile
-        silence.note(self._pipeline.swept_s, reader.deltas)
+        reader, admission, silence = self._attempt.reader, self._admission, self._silence
+        swept_s = self._pipeline.swept_s
         if admission is not None:
             admission.go_on(reader.produced_tokens)
         begun = self._first_token_s is not None
-        if not self.paused and (complaint := silence.too_long(now_s, profile, begun=begun)):
+        if (complaint := self._asking.too_silent(silence, swept_s, now_s, begun=begun)) and not self.paused:
             self._fail(complaint)
         elif admission is not None and reader.produced_tokens > admission.completion_bound:
             self._stop_at_bound(b"")

@@ -1,6 +1,7 @@
 """An answer of an upstream that speaks GLM itself, passed on as it came.
 
     upstream event  →  one event for the caller, its JSON verbatim but for `id`, `model` and `request_id`
+    a role alone    →  kept back until there is something to read: until then another upstream may be asked
     finish reason   →  kept back, with all that follows it, until the usage is written: `finish` gives it
     upstream dies   →  what was kept back is dropped, and the stream ends as our own do: network_error, usage, [DONE]
 
@@ -17,18 +18,19 @@ from openbigmodel.inference.chunk_run import ChunkRun, learn_run
 from openbigmodel.inference.dialect import ReplyFacts
 from openbigmodel.inference.engine_counts import usage_of
 from openbigmodel.inference.engine_reader import EngineProtocolError, EngineReader
+from openbigmodel.inference.glm_request import Members, read_members
 from openbigmodel.inference.reply import DONE, new_writer
 from openbigmodel.schemas.chat import Finding
 from openbigmodel.schemas.engine import Choice, Delta, EngineReply
 from openbigmodel.sse import escape_separators
 
-Members = dict[str, msgspec.Raw]
-_MEMBERS = msgspec.json.Decoder(Members).decode
-_REPLY = msgspec.json.Decoder(EngineReply).decode
+_REPLY = msgspec.json.Decoder(EngineReply, float_hook=float).decode
+_ANYTHING = msgspec.json.Decoder(float_hook=float).decode
 _ENCODE = msgspec.json.Encoder().encode
 # Stands for what an event brings in a shape that nobody knows: no less than a token.
 _SOMETHING = "?"
-# After its finish reason an upstream has a usage to tell, and perhaps what its search found.
+# After its finish reason an upstream has a usage to tell, and perhaps what its search found; before its first token
+# hardly anything.
 MAX_HELD_BYTES = 16 * 1024 * 1024
 
 
@@ -36,6 +38,7 @@ class GlmWriter:
     """What the caller gets of it. `content_filter` is what our own moderation has found in the question."""
 
     __slots__ = (
+        "_begun",
         "_created",
         "_facts",
         "_finish_reason",
@@ -60,6 +63,8 @@ class GlmWriter:
         self.content_filter: tuple[Finding, ...] = ()
         self._created: msgspec.Raw | None = None
         self._run: ChunkRun | None = None
+        # Whether there is anything yet that a caller could want to see.
+        self._begun = False
         self._pending: list[bytes] = []
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -68,6 +73,7 @@ class GlmWriter:
 
     def event(self, members: Members, finish_reason: str | None) -> None:
         """One event, or the whole body; with `finish_reason`, the end has begun. Raises EngineProtocolError."""
+        self._begun = self._begun or _says_something(members)
         if finish_reason is not None:
             if self._finish_reason is None and self.content_filter:
                 members["content_filter"] = self._findings(members.get("content_filter"))
@@ -81,7 +87,7 @@ class GlmWriter:
 
     def learn(self, event: bytes, text: str, *, reasoning: bool) -> bool:
         """Whether events that differ from `event` in nothing but its text can be written without a look at each."""
-        self._run = learn_run(_one_line(self._rewritten(_MEMBERS(event))), text, reasoning=reasoning)
+        self._run = learn_run(_one_line(self._rewritten(read_members(event))), text, reasoning=reasoning)
         return self._run is not None
 
     def _rewritten(self, members: Members) -> bytes:
@@ -101,10 +107,11 @@ class GlmWriter:
 
     def _put(self, data: bytes) -> None:
         self._out.append(data)
-        if self._finish_reason is not None:
+        if self._finish_reason is not None or not self._begun:
             self._held_bytes += len(data)
             if self._streams and self._held_bytes > MAX_HELD_BYTES:
-                raise EngineProtocolError(f"more than {MAX_HELD_BYTES} bytes after the finish reason")
+                where = "before the first token" if self._finish_reason is None else "after the finish reason"
+                raise EngineProtocolError(f"more than {MAX_HELD_BYTES} bytes {where}")
 
     def reasoning(self, text: str) -> None:
         """Nothing: its event goes out as it came. The same for the other pieces."""
@@ -126,6 +133,9 @@ class GlmWriter:
 
     def take(self) -> bytes:
         """The events that may be seen by now."""
+        return self._flushed() if self._begun else b""
+
+    def _flushed(self) -> bytes:
         pending = self._pending
         if not pending:
             return b""
@@ -138,10 +148,10 @@ class GlmWriter:
         if not self._streams:
             return b"".join(self._held or self._pending)
         if finish_reason == self._finish_reason:
-            return b"%b%b%b" % (self.take(), b"".join(self._held), DONE)
+            return b"%b%b%b" % (self._flushed(), b"".join(self._held), DONE)
         ours = new_writer(msgspec.structs.replace(self._facts, created_s=self._created_s()))
         ours.content_filter = self.content_filter
-        return self.take() + ours.finish(finish_reason, usage, ended_s)
+        return self._flushed() + ours.finish(finish_reason, usage, ended_s)
 
     def _created_s(self) -> int:
         """When the stream began, as its other events have it."""
@@ -178,7 +188,7 @@ class GlmReader(EngineReader):
         try:
             if not data.isascii():
                 data.decode()
-            members = _MEMBERS(data)
+            members = read_members(data)
             try:
                 reply = _REPLY(data)
             except msgspec.ValidationError:
@@ -187,7 +197,7 @@ class GlmReader(EngineReader):
             raise EngineProtocolError(f"not a chat completion: {error}") from error
         if reply.error is None and "choices" not in members and "code" in members:
             # An error without its envelope (api.md §8.1).
-            reply.error = {"code": msgspec.json.decode(members["code"])}
+            reply.error = {"code": _ANYTHING(members["code"])}
         message = self._read(reply, data)
         self._relay.event(members, self.finish_reason)
         return message
@@ -204,9 +214,26 @@ class GlmReader(EngineReader):
         """Nothing to put together, so nothing that could be out of step."""
 
 
+def _says_something(members: Members) -> bool:
+    """Whether an event brings anything but its head, a role and counts: a token, a sound, what a search has found."""
+    try:
+        choices = _ANYTHING(members.get("choices", b"null"))
+    except RecursionError:
+        # Whatever it is, it is more than a role.
+        return True
+    for choice in choices if isinstance(choices, list) else ():
+        said = choice.get("delta") or choice.get("message") if isinstance(choice, dict) else None
+        if said and (not isinstance(said, dict) or any(said[name] for name in said if name != "role")):
+            return True
+    return any(
+        name not in ("choices", "usage") and value[:1] in (b"[", b"{") and bool(value[1:-1].strip())
+        for name, value in ((name, bytes(raw)) for name, raw in members.items())
+    )
+
+
 def _loosely(members: Members) -> EngineReply:
     """What can be told of an event whose shape is new to us: its usage, its finish reason, and whether it says anything."""
-    told = {name: msgspec.json.decode(members.get(name, b"null")) for name in ("choices", "usage", "error")}
+    told = {name: _ANYTHING(members.get(name, b"null")) for name in ("choices", "usage", "error")}
     choices = told["choices"] if isinstance(told["choices"], list) else []
     return EngineReply(
         [_loose_choice(choice) for choice in choices if isinstance(choice, dict)],

@@ -184,6 +184,11 @@ class ModeratedExchange(ChatExchange):
             self._error = ApiError("1301", content_filter=(self._blocked,))
         self._settle()
 
+    def _record(self, status: int, *, code: str = "", client_left: bool = False) -> None:
+        super()._record(status, code=code, client_left=client_left)
+        # It refers back here.
+        self._guard = None
+
     def client_left(self) -> None:
         """See Exchange."""
         if self._guard is not None and not self._over:

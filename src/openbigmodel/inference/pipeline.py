@@ -7,7 +7,7 @@ happens to it then. One sweep a second looks after all of them, because a timer 
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec
 
 from openbigmodel.edge import Sink
 from openbigmodel.engines.circuit_breaker import CircuitBreaker
@@ -26,7 +26,7 @@ from openbigmodel.telemetry import Metrics, RequestLog
 
 _SWEEP_INTERVAL_S = 1.0
 
-_Argument = TypeVar("_Argument")
+_Arguments = ParamSpec("_Arguments")
 
 
 class Pipeline:
@@ -86,16 +86,18 @@ class Pipeline:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        limits = self.admissions.limits
-        limits.forget_idle()
-        self.router.expire()
-        # First of all: whatever goes wrong with one request, the deadlines of the others hold.
-        again = bool(self.exchanges) or len(limits) > 0
-        self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep) if again else None
+        # First of all: whatever goes wrong with one request or with the rest, the deadlines of the others hold.
+        self._sweeper = loop.call_later(_SWEEP_INTERVAL_S, self._sweep)
         now_s = self.monotonic_s()
         for exchange in list(self.exchanges):
             _guarded(loop, exchange.check_deadline, now_s)
         self.swept_s = now_s
+        limits = self.admissions.limits
+        _guarded(loop, limits.forget_idle)
+        _guarded(loop, self.router.expire)
+        if not self.exchanges and not len(limits):
+            self._sweeper.cancel()
+            self._sweeper = None
 
     def cut_all(self) -> None:
         """End every request now, as if its engine had died; used when the platform stops."""
@@ -103,9 +105,14 @@ class Pipeline:
             _guarded(asyncio.get_running_loop(), exchange.cut, "the platform is stopping")
 
 
-def _guarded(loop: asyncio.AbstractEventLoop, call: Callable[[_Argument], None], argument: _Argument) -> None:
+def _guarded(
+    loop: asyncio.AbstractEventLoop,
+    call: Callable[_Arguments, None],
+    *args: _Arguments.args,
+    **more: _Arguments.kwargs,
+) -> None:
     """Call; a fault of ours goes to the loop's handler instead of to whoever comes next."""
     try:
-        call(argument)
+        call(*args, **more)
     except Exception as error:  # noqa: BLE001  the edge of one request's work among others
-        loop.call_exception_handler({"message": "a request could not be ended", "exception": error})
+        loop.call_exception_handler({"message": "a sweep met a fault", "exception": error})

@@ -27,7 +27,7 @@ class _Answer(msgspec.Struct, gc=False):
 # What of a chat request makes its prompt.
 _PROMPT_FIELDS = ("model", "messages", "tools", "chat_template_kwargs")
 _DECODE_ASKED = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_DECODE_ANSWER = msgspec.json.Decoder(_Answer).decode
+_DECODE_ANSWER = msgspec.json.Decoder(_Answer, float_hook=float).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 

@@ -3,6 +3,7 @@
 from openbigmodel.engines.glm_parser import CallArguments, CallStarted, Content, Event, GlmParser, Reasoning
 from openbigmodel.engines.profiles import RawFormat
 from openbigmodel.engines.translate import Generation
+from openbigmodel.inference.calls_in_order import WHOLE
 from openbigmodel.inference.dialect import AnswerWriter
 from openbigmodel.inference.engine_reader import EngineReader
 from openbigmodel.schemas.chat import ChatRequest
@@ -33,10 +34,13 @@ class RawTextReader(EngineReader):
         self._lessons_left = 0
 
     def ended_well(self) -> bool:
-        """Whether the answer is whole; what was held back is told then."""
-        if self.finish_reason is not None and not self._at_end:
+        """Whether the answer is whole; what was held back is told then.
+
+        An engine that has died leaves it as it is: a call whose arguments were closed for it would look like one.
+        """
+        if self.finish_reason not in {None, "network_error"} and not self._at_end:
             self._at_end = True
-            self._tell(self._parser.finish())
+            self._tell(self._parser.finish(cut=self.finish_reason not in WHOLE))
         return super().ended_well()
 
     def _content(self, text: str) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from openbigmodel.billing.usage import Usage
 from openbigmodel.ids import tool_call_id
+from openbigmodel.inference.calls_in_order import WHOLE, Call, CallsInOrder
 from openbigmodel.inference.dialect import ReplyFacts
 from openbigmodel.schemas.chat import (
     BodyChoice,
@@ -46,18 +47,12 @@ class ReplyHead(msgspec.Struct, frozen=True, gc=False):
     shows_reasoning_tokens: bool = True
 
 
-class _Call:
-    """A tool call that is being put together."""
+def _arguments(call: Call, *, cut: bool) -> str:
+    """The JSON text; `{}` for a call without arguments, which clients parse unseen.
 
-    __slots__ = ("name", "pieces")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.pieces: list[str] = []
-
-    def arguments(self) -> str:
-        """The JSON text; `{}` for a call without arguments, which clients parse unseen."""
-        return "".join(self.pieces).strip() or "{}"
+    `cut`: the answer broke off at this call, and whether it was to have arguments nobody knows.
+    """
+    return call.arguments().strip() or ("" if cut else "{}")
 
 
 class StreamWriter:
@@ -70,7 +65,7 @@ class StreamWriter:
         self._first_call = first_call
         self._tool_stream = tool_stream
         self.content_filter: tuple[Finding, ...] = ()
-        self._calls: list[_Call] = []
+        self._calls = CallsInOrder()
         self._pending: list[bytes] = []
         self._prefix = (
             b'data: {"id":%b,"created":%d,"object":"chat.completion.chunk","model":%b,"choices":[{"index":0,'
@@ -108,32 +103,31 @@ class StreamWriter:
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """A fragment of a call, or nothing until the call is complete."""
-        while index >= len(self._calls):
-            self._flush_last_call()
-            self._calls.append(_Call(name or ""))
-        call = self._calls[index]
-        call.name = call.name or name or ""
-        if arguments:
-            call.pieces.append(arguments)
-        if self._tool_stream and (arguments or name):
-            self._emit_call(index, arguments)
-
-    def _flush_last_call(self) -> None:
-        """The next call begins, or the reply ends: the last one is complete."""
-        if not self._calls:
+        call = self._calls.add(index, name, arguments)
+        if self._tool_stream:
+            if arguments or name:
+                self._emit_call(call, arguments)
             return
-        index, call = len(self._calls) - 1, self._calls[-1]
-        if not self._tool_stream:
-            self._emit_call(index, call.arguments())
-        elif not "".join(call.pieces).strip():
-            self._emit_call(index, "{}")
+        if call.gone:
+            # It was complete, so this makes it no JSON. That is for the caller to see.
+            if arguments.strip():
+                self._emit_call(call, arguments)
+            return
+        for whole in self._calls.ready():
+            self._emit_call(whole, _arguments(whole, cut=False))
 
-    def _emit_call(self, index: int, arguments: str) -> None:
+    def _emit_rest(self, *, cut: bool) -> None:
+        """The reply ends: nothing more will come of any call."""
+        for call in self._calls.rest():
+            if not self._tool_stream or not call.arguments().strip():
+                self._emit_call(call, _arguments(call, cut=cut and self._calls.is_last(call)))
+
+    def _emit_call(self, call: Call, arguments: str) -> None:
         entry = ReplyToolCall(
-            index=index,
-            id=tool_call_id(self._first_call, index),
+            index=call.index,
+            id=tool_call_id(self._first_call, call.index),
             type="function",
-            function=ReplyFunction(self._calls[index].name, arguments),
+            function=ReplyFunction(call.name, arguments),
         )
         encoded = escape_separators(_ENCODE([entry]))
         self._pending.append(
@@ -155,7 +149,7 @@ class StreamWriter:
         """What was held back, the one final chunk with reason and usage, and `[DONE]`."""
         if finish_reason not in {"network_error", "sensitive"}:
             # Of a call that broke off nobody knows the end, and half of its arguments could be taken for all.
-            self._flush_last_call()
+            self._emit_rest(cut=finish_reason not in WHOLE)
         found = self.content_filter
         final = b'%b"finish_reason":%b,"delta":{"role":"assistant","content":""}}],"usage":%b%b}\n\n' % (
             self._prefix,
@@ -177,7 +171,7 @@ class BodyWriter:
         self.content_filter: tuple[Finding, ...] = ()
         self._reasoning: list[str] = []
         self._content: list[str] = []
-        self._calls: list[_Call] = []
+        self._calls = CallsInOrder()
 
     def reasoning(self, text: str) -> None:
         """More of the reasoning."""
@@ -197,12 +191,7 @@ class BodyWriter:
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of a call."""
-        while index >= len(self._calls):
-            self._calls.append(_Call(name or ""))
-        call = self._calls[index]
-        call.name = call.name or name or ""
-        if arguments:
-            call.pieces.append(arguments)
+        self._calls.add(index, name, arguments)
 
     def take(self) -> bytes:
         """Nothing: a body goes out in one piece."""
@@ -216,10 +205,8 @@ class BodyWriter:
             message.reasoning_content = "".join(self._reasoning)
         if self._calls:
             message.tool_calls = [
-                BodyToolCall(
-                    BodyFunction(call.arguments(), call.name), tool_call_id(self._first_call, index), index
-                )
-                for index, call in enumerate(self._calls)
+                self._call(call, cut=finish_reason not in WHOLE and self._calls.is_last(call))
+                for call in self._calls.rest()
             ]
         return _ENCODE(
             ReplyBody(
@@ -243,6 +230,10 @@ class BodyWriter:
                 ),
             )
         )
+
+    def _call(self, call: Call, *, cut: bool) -> BodyToolCall:
+        function = BodyFunction(_arguments(call, cut=cut), call.name)
+        return BodyToolCall(function, tool_call_id(self._first_call, call.index), call.index)
 
 
 def decoded(texts: list[bytes]) -> str:

@@ -26,13 +26,18 @@ class Silence:
         self._heard_s = self._brought_s = now_s
         self._deltas = 0
 
-    def note(self, swept_s: float, deltas: int) -> None:
-        """A sweep is under way; the last one was at `swept_s`. `deltas` is how often something was produced by now."""
+    def note(self, swept_s: float, deltas: int) -> bool:
+        """A sweep is under way; the last one was at `swept_s`. `deltas` is how often something was produced by now.
+
+        Whether that is more than at the last one.
+        """
         if self.heard:
             self.heard = False
             self._heard_s = max(self._heard_s, swept_s)
         if self._deltas != deltas:
             self._deltas, self._brought_s = deltas, max(self._brought_s, swept_s)
+            return True
+        return False
 
     def too_long(self, now_s: float, profile: Profile, *, begun: bool) -> str:
         """What is to be said of an engine of this kind, empty as long as it may be silent."""

@@ -40,7 +40,7 @@ _PACKET_BYTES_MAX = 256
 # Whoever starts more has lost count.
 TASKS_MAX = 256
 _WHITESPACE = b" \t\r\n"
-_DECODE_TASK = msgspec.json.Decoder(Task).decode
+_DECODE_TASK = msgspec.json.Decoder(Task, float_hook=float).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 # From <linux/prctl.h>.

@@ -32,7 +32,7 @@ _READ_BUFFER_BYTES = 1 << 20
 _STDERR_BYTES_MAX = 4096
 # 0.1 ms of the event loop.
 _SLICE_CHARACTERS = 262_144
-_DECODE = msgspec.json.Decoder(Outcome).decode
+_DECODE = msgspec.json.Decoder(Outcome, float_hook=float).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -54,6 +54,14 @@ class _TaskEnded(Exception):  # noqa: N818  it is an event
 
 def _ignore_note(text: str) -> None:
     """Nobody reads the log."""
+
+
+# Told how many bytes are about to come, and raises whatever it likes if they may not.
+Expect = Callable[[int], None]
+
+
+def _expect_anything(size: int) -> None:
+    """There is always room."""
 
 
 class Fetcher:
@@ -84,17 +92,19 @@ class Fetcher:
         """Of the live worker, None before the first task."""
         return None if self._worker is None or self._worker.dead else self._worker.pid
 
-    async def run(self, task: Task, payload: str, host: str = "") -> tuple[Outcome, bytes]:
+    async def run(
+        self, task: Task, payload: str, host: str = "", expect: Expect = _expect_anything
+    ) -> tuple[Outcome, bytes]:
         """The outcome, and the bytes that belong to it. Raises FetcherUnavailable. `payload` is a URL, or base64.
 
-        Tasks with the same `host` share its few turns.
+        Tasks with the same `host` share its few turns. `expect` is asked before the bytes are read.
         """
         if self._asked >= self._asked_max:
             raise FetcherUnavailable(f"{self._asked} images, videos and files are waiting already")
         self._asked += 1
         try:
             async with self._turn_of(host), self._turns:
-                return await self._run(task, payload)
+                return await self._run(task, payload, expect)
         finally:
             self._asked -= 1
 
@@ -120,11 +130,11 @@ class Fetcher:
             if not users:
                 del self._hosts[host]
 
-    async def _run(self, task: Task, payload: str) -> tuple[Outcome, bytes]:
+    async def _run(self, task: Task, payload: str, expect: Expect) -> tuple[Outcome, bytes]:
         for _ in range(2):
             worker = await self._live_worker()
             try:
-                return await worker.run(task, payload)
+                return await worker.run(task, payload, expect)
             except _TaskEnded as ended:
                 # The clock's signal ends a process that hangs in the resolver; all others mean what it has read.
                 slow = ended.status == signal.SIGALRM
@@ -199,7 +209,7 @@ class _Worker:
             theirs.close()
         return cls(process, ours)
 
-    async def run(self, task: Task, payload: str) -> tuple[Outcome, bytes]:
+    async def run(self, task: Task, payload: str, expect: Expect) -> tuple[Outcome, bytes]:
         """Raises _WorkerDied or _TaskEnded."""
         number = next(self._numbers)
         ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -207,7 +217,7 @@ class _Worker:
         seconds = (task.policy.timeout_s if task.form == "url" else 0.0) + 2.0 * task.cpu_s
         try:
             async with asyncio.timeout(seconds + _PATIENCE_S):
-                return await self._ask(number, seconds, task, payload)
+                return await self._ask(number, seconds, task, payload, expect)
         except (OSError, EOFError, asyncio.LimitOverrunError, msgspec.MsgspecError) as error:
             if not self.dead:
                 with contextlib.suppress(TimeoutError):
@@ -224,7 +234,9 @@ class _Worker:
                 self._say(b"end %d" % number)
             del self._ended[number]
 
-    async def _ask(self, number: int, seconds: float, task: Task, payload: str) -> tuple[Outcome, bytes]:
+    async def _ask(
+        self, number: int, seconds: float, task: Task, payload: str, expect: Expect
+    ) -> tuple[Outcome, bytes]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             socket.send_fds(self._control, [b"task %d %g" % (number, seconds)], [theirs.fileno()])
@@ -245,6 +257,7 @@ class _Worker:
             if len(line) > LINE_BYTES_MAX:
                 raise EOFError
             outcome = _DECODE(line)
+            expect(outcome.size)
             return outcome, await reader.readexactly(outcome.size)
         finally:
             writer.close()

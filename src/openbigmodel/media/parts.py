@@ -95,7 +95,7 @@ def read_part(index: int, position: int, part: ContentPart, model: Model) -> Med
         raise ApiError(
             "1210",
             detail_zh=f"{where}.type 参数非法，模型{model.id}的取值范围 {taken}",
-            detail_en=f"{where}.type is invalid: model {model.id} takes only {taken}",
+            detail_en=f"{where}.type is invalid: model {model.id} takes only {', '.join(taken)}",
         )
     if part.type == "input_audio":
         return _read_audio(index, position, part, f"{where}.input_audio")

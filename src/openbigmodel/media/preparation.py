@@ -6,11 +6,13 @@
 
 Rule: the caller's messages are not changed; what is the same is fetched once, but counts as often as it stands there,
 since an engine is sent it as often; the first part that cannot be used ends
-all others. `done` is called on the event loop, once, never before `prepare` has returned, and not after `cancel`.
+all others. `done` is called on the event loop, once, never before `prepare` has returned, and not after `cancel`. What
+was made of a request's media takes room until `leave`, since a line with a URL can stand for a hundred megabytes.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from html import escape
 
 import msgspec
@@ -22,6 +24,7 @@ from openbigmodel.media.parts import MediaPart, bytes_max, check_parts
 from openbigmodel.media.refusals import MIB, refusal, refusal_of
 from openbigmodel.media.task import FetchPolicy, Outcome, Task
 from openbigmodel.media.urls import UrlRefused, read_url
+from openbigmodel.room import Room, Share
 from openbigmodel.schemas.chat import AudioPart, ContentPart, MediaUrl, Message
 from openbigmodel.settings import MediaSettings
 
@@ -33,6 +36,9 @@ PREPARING_MAX = 256
 _AT_ONCE = 4
 # Bytes that all media of one request may come to.
 REQUEST_BYTES_MAX = 4 * 64 * MIB
+# What was fetched stands in the messages, which the next engine is asked with if this one fails, and in its own request.
+_COPIES = 2
+_NO_ROOM_RETRY_AFTER_S = 2
 _PIXELS_MAX = 50_000_000
 _CPU_S = {"image": 5, "audio": 5, "video": 5, "file": 20}
 _MEMORY_BYTES = 512 * MIB
@@ -46,11 +52,12 @@ _NAME = "file"
 
 
 class Media:
-    """Prepares requests, with one worker for all of them."""
+    """Prepares requests, with one worker for all of them. `room` is for what was made of their media."""
 
     def __init__(self, settings: MediaSettings, fetcher: Fetcher) -> None:
         self._settings = settings
         self._fetcher = fetcher
+        self.room = Room(settings.held_mb * MIB)
         self._policy = FetchPolicy(
             ports=settings.ports,
             allowed_hosts=tuple(host.lower() for host in settings.allowed_hosts),
@@ -59,14 +66,18 @@ class Media:
         )
         self._preparing: set[asyncio.Task[None]] = set()
 
-    def prepare(self, messages: list[Message], model: Model, done: Done) -> "Preparation":
-        """Begin. `done` gets new messages, or ApiError 1210, 1213 or 1214 with the part; 1305 or 1234 are ours."""
-        preparation = Preparation()
+    def prepare(self, messages: list[Message], model: Model, done: Done, owner: str) -> "Preparation":
+        """Begin. `done` gets new messages, or ApiError 1210, 1213 or 1214 with the part; 1305 or 1234 are ours.
+
+        `owner` is the account whose share of the room it is.
+        """
+        preparation = Preparation(self.room.share(owner))
         crowded = len(self._preparing) >= PREPARING_MAX
         task = asyncio.ensure_future(self._prepare(preparation, messages, model, done, crowded=crowded))
         preparation.task = task
         self._preparing.add(task)
         task.add_done_callback(self._preparing.discard)
+        task.add_done_callback(preparation.forget)
         return preparation
 
     async def close(self) -> None:
@@ -88,14 +99,10 @@ class Media:
             if crowded:
                 raise ApiError("1305")
             result: list[Message] | ApiError = await self._turn(preparation, messages, model)
-        except ApiError as error:
-            result = error
-        except FetcherUnavailable as error:
-            preparation.detail = str(error)
-            result = ApiError("1305")
         except Exception as error:  # noqa: BLE001  the task's edge: a mistake of ours must not leave a request waiting
-            preparation.detail = repr(error)
-            result = ApiError("500")
+            # Its traceback leads to all that was made by then, and back to itself.
+            result = _told(error.with_traceback(None), preparation)
+            preparation.leave()
         done(result)
 
     async def _turn(self, preparation: "Preparation", messages: list[Message], model: Model) -> list[Message]:
@@ -109,23 +116,22 @@ class Media:
                     jobs[key] = asyncio.ensure_future(request.turn(part))
             if jobs:
                 await asyncio.wait(jobs.values(), return_when=asyncio.FIRST_EXCEPTION)
-            for job in jobs.values():
-                if job.done() and job.exception() is not None:
-                    job.result()
+            failed = [key for key, job in jobs.items() if job.done() and job.exception() is not None]
+            if failed:
+                jobs[failed[0]].result()
             turned = {
                 (part.message, part.position): jobs[_identity(number, part)].result()
                 for number, part in enumerate(parts)
             }
         finally:
-            for job in jobs.values():
-                job.cancel()
-            if jobs:
-                await asyncio.wait(jobs.values())
-        preparation.prompt_tokens = _counted(parts, turned)
+            await _end(jobs)
+        preparation.prompt_tokens = request.count(parts, turned)
         return _with_parts(messages, turned)
 
-    async def run(self, part: MediaPart, model: Model) -> tuple[Task, Outcome, bytes]:
-        """Have the worker look at one part."""
+    async def run(
+        self, part: MediaPart, model: Model, expect: Callable[[Task, int], None]
+    ) -> tuple[Task, Outcome, bytes]:
+        """Have the worker look at one part. `expect` is asked before what it makes of it is read."""
         host = ""
         if part.form == "url":
             if not self._settings.allow_urls:
@@ -154,14 +160,15 @@ class Media:
         # A third more, and room for line ends.
         if part.form == "base64" and len(part.text) > limit * 3 // 2 + 1024:
             raise refusal_of(part.field, task, Outcome(refusal="too_large"))
-        outcome, data = await self._fetcher.run(task, part.text, host)
+        outcome, data = await self._fetcher.run(task, part.text, host, partial(expect, task))
         return task, outcome, data
 
 
 class Preparation:
     """One request's media under way. `prompt_tokens`, once done: the most that they add to the prompt."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share) -> None:
+        self.share = share
         self.task: asyncio.Task[None] | None = None
         self.prompt_tokens = 0
         self.detail = ""
@@ -169,16 +176,29 @@ class Preparation:
 
     def cancel(self) -> None:
         """Stop; `done` is not called any more. Ends what is being fetched."""
+        self.leave()
         if self.task is not None:
             self.task.cancel()
 
+    def forget(self, task: asyncio.Task[None]) -> None:
+        """The task has ended; one that was cancelled leads to all that was made by then, and back here."""
+        self.task = None
+
+    def leave(self) -> None:
+        """What was prepared is not needed any more. A second time does nothing."""
+        self.share.leave()
+
 
 class _Turned(msgspec.Struct, frozen=True, gc=False):
-    """A part as an engine takes it, its size in bytes, and the most tokens that it takes in a prompt."""
+    """A part as an engine takes it, its size in bytes, and the most tokens that it takes in a prompt.
+
+    `made`: how many of the bytes are not the caller's own.
+    """
 
     part: ContentPart
     task: Task
     size: int
+    made: int
     tokens: int
 
 
@@ -190,20 +210,75 @@ class _Request:
         self._preparation = preparation
         self._model = model
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._bytes_left = REQUEST_BYTES_MAX
+        # More than that would be refused for want of room even if nobody else were here.
+        self._bytes_max = min(REQUEST_BYTES_MAX, media.room.most_for_one // _COPIES)
+        self._bytes_left = self._bytes_max
 
     async def turn(self, part: MediaPart) -> _Turned:
         """The part as an engine takes it. Raises ApiError or FetcherUnavailable."""
         async with self._turns:
-            task, outcome, data = await self._media.run(part, self._model)
+            task, outcome, data = await self._media.run(part, self._model, partial(self._expect, part))
         if outcome.refusal:
             self._preparation.detail = f"{part.field}: {outcome.refusal} {outcome.detail}".strip()
             raise refusal_of(part.field, task, outcome)
-        size = task.size if outcome.kept else len(data)
+        size = len(data)
+        if outcome.kept:
+            size = task.size
+            self._take(part, task, size)
+        tokens = _tokens(part, outcome, data)
+        return _Turned(_engine_part(part, outcome, data), task, size, len(data), tokens)
+
+    def _expect(self, part: MediaPart, task: Task, size: int) -> None:
+        """So many bytes come. Raises ApiError: nothing is read for which there is no room."""
+        self._take(part, task, size)
+        self._hold(size)
+
+    def _take(self, part: MediaPart, task: Task, size: int) -> None:
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise refusal_of(part.field, task, Outcome(refusal="too_large"))
-        return _Turned(_engine_part(part, outcome, data), task, size, _tokens(part, outcome, data))
+
+    def _hold(self, size: int) -> None:
+        if not self._preparation.share.take(size):
+            self._preparation.detail = "no room for media, see held_mb in [media]"
+            raise ApiError("1305", retry_after_s=_NO_ROOM_RETRY_AFTER_S)
+
+    def count(self, parts: list[MediaPart], turned: Mapping[tuple[int, int], _Turned]) -> int:
+        """The tokens of all parts that stand in the messages.
+
+        Raises ApiError 1210 for the first that is too much, 1305 when there is no room for what the engine is sent.
+        """
+        size = tokens = made = 0
+        for part in parts:
+            one = turned[part.message, part.position]
+            size += one.size
+            if size > self._bytes_max:
+                raise refusal_of(part.field, one.task, Outcome(refusal="too_large"))
+            tokens += one.tokens
+            made += one.made
+        self._hold(made)
+        return tokens
+
+
+def _told(error: Exception, preparation: Preparation) -> ApiError:
+    """What the caller is told of it."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, FetcherUnavailable):
+        preparation.detail = str(error)
+        return ApiError("1305")
+    preparation.detail = repr(error)
+    return ApiError("500")
+
+
+async def _end(jobs: dict[tuple[str, ...] | int, asyncio.Task[_Turned]]) -> None:
+    """Nothing is left in the dict: what a job has raised leads back to whoever started it, and so to the job."""
+    under_way = [*jobs.values()]
+    jobs.clear()
+    for job in under_way:
+        job.cancel()
+    if under_way:
+        await asyncio.wait(under_way)
 
 
 def _identity(number: int, part: MediaPart) -> tuple[str, ...] | int:
@@ -244,18 +319,6 @@ def _tokens(part: MediaPart, outcome: Outcome, data: bytes) -> int:
     columns = -(-outcome.width // _TOKEN_SIDE_PIXELS) + 1
     rows = -(-outcome.height // _TOKEN_SIDE_PIXELS) + 1
     return max(_IMAGE_TOKENS_MIN, columns * rows)
-
-
-def _counted(parts: list[MediaPart], turned: Mapping[tuple[int, int], _Turned]) -> int:
-    """The tokens of all parts that stand in the messages. Raises ApiError 1210 for the first that is too much."""
-    size = tokens = 0
-    for part in parts:
-        one = turned[part.message, part.position]
-        size += one.size
-        if size > REQUEST_BYTES_MAX:
-            raise refusal_of(part.field, one.task, Outcome(refusal="too_large"))
-        tokens += one.tokens
-    return tokens
 
 
 def _with_parts(messages: list[Message], turned: Mapping[tuple[int, int], _Turned]) -> list[Message]:

@@ -51,6 +51,9 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
     role: Role | None = None
 
 
+_DECODE = msgspec.json.Decoder(_Answer, float_hook=float).decode
+
+
 class HttpChecker:
     """The client of one checker. `note` is told when the service stops answering, and when it answers again.
 
@@ -117,7 +120,7 @@ class HttpChecker:
                 received += data
                 if len(received) > MAX_ANSWER_BYTES:
                     raise _Unusable(f"an answer of more than {MAX_ANSWER_BYTES} bytes")
-        answer = msgspec.json.decode(received, type=_Answer)
+        answer = _DECODE(received)
         if answer.level is not None and not 0 <= answer.level <= 3:
             raise _Unusable(f"level {answer.level}")
         return answer

@@ -26,7 +26,8 @@ from openbigmodel.settings import ModerationSettings
 # Characters that are searched for words in one go; others get their turn after 5 ms at most.
 SLICE_CHARACTERS = 16 * 1024
 
-_DECODE_MESSAGES = msgspec.json.Decoder(list[Message]).decode
+_DECODE_MESSAGES = msgspec.json.Decoder(list[Message], float_hook=float).decode
+_DECODE_ARGUMENTS = msgspec.json.Decoder(float_hook=float).decode
 
 Outcome = Verdict | CheckerUnavailable
 Tell = Callable[[Outcome], None]
@@ -221,7 +222,7 @@ def _texts_of(message: Message) -> Iterator[str]:
 
 def _decoded(arguments: str) -> Any:
     try:
-        return msgspec.json.decode(arguments)
+        return _DECODE_ARGUMENTS(arguments)
     except (msgspec.DecodeError, RecursionError):
         return arguments
 

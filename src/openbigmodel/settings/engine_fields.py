@@ -60,7 +60,8 @@ class _RemoteEngine(_Engine, frozen=True, kw_only=True):
         Count | None,
         described(
             "Seconds until the first word of an answer, after which the engine is taken for dead and the next one "
-            "asked. Default: 600, because a prompt of a million tokens takes minutes."
+            "asked. Default: 600, because a prompt of a million tokens takes minutes; a model with other engines "
+            "goes by what this one is used to, which is seconds. See docs/routing.md."
         ),
     ] = None
     between_tokens_s: Annotated[
@@ -160,6 +161,20 @@ class ModelSettings(Section, frozen=True, kw_only=True):
     max_tokens: Annotated[
         Count | None, described("Most tokens an answer may have. Default: as in the model catalog.")
     ] = None
+    default_max_tokens: Annotated[
+        Count | None,
+        described(
+            "Most tokens of an answer to a request that does not say; never more than max_tokens. Default: as in the "
+            "model catalog."
+        ),
+    ] = None
+    context_tokens: Annotated[
+        Count | None,
+        described(
+            "Prompt and answer together have at most so many: what is set aside for a request is no more than that, and "
+            "Anthropic's list of models tells it. Default: as in the model catalog."
+        ),
+    ] = None
     inputs: Annotated[
         tuple[Literal["text", "image", "video", "file", "audio"], ...],
         described(
@@ -178,7 +193,8 @@ class ModelSettings(Section, frozen=True, kw_only=True):
         Mapping[str, ModelLimits] | None,
         described(
             "What one account may ask of the model: { in_flight, rpm, tpm, daily }, 0 for no limit; or one such table "
-            "for each tier, V0 to V3, and * for all others. Default: none, see server.catalog_limits."
+            "for each tier, V0 to V3, and * for all others; without * each has what the next named one below it has. "
+            "Default: none, see server.catalog_limits."
         ),
     ] = None
 

@@ -20,6 +20,7 @@ from openbigmodel.settings.values import (
     MediaTasks,
     NetworkText,
     PortNumber,
+    RoomMegabytes,
     Secret,
     Section,
     Text,
@@ -59,6 +60,13 @@ class ServerSettings(Section, frozen=True, kw_only=True):
             "Requests under way at once, all accounts together; one more is refused with 1305.",
         ),
     ] = 4096
+    unfinished_mb: Annotated[
+        RoomMegabytes,
+        described(
+            "MiB of memory for request bodies that have come in part, all together; one account gets no more than half "
+            "of what the others leave free, a third if it is alone, and beyond it is refused with 1305.",
+        ),
+    ] = 512
     trusted_proxies: Annotated[
         tuple[NetworkText, ...],
         described(
@@ -79,6 +87,20 @@ class ServerSettings(Section, frozen=True, kw_only=True):
             "models that have no limits here.",
         ),
     ] = False
+    catalog: Annotated[
+        Path | None,
+        described(
+            "File (TOML) with what is to be other than in the model catalog that comes with this release: prices, "
+            "limits, caps, further models. See docs/configuration.md.",
+        ),
+    ] = None
+    trial_credit: Annotated[
+        str,
+        described(
+            "Yuan that a new account is given to try the platform with, as a number or text; accounts create --credit "
+            "says otherwise for one.",
+        ),
+    ] = "0"
 
 
 class DownloadSettings(Section, frozen=True, kw_only=True):
@@ -193,6 +215,13 @@ class MediaSettings(Section, frozen=True, kw_only=True):
             "Images, videos and files fetched or read at once, at most 128; each has a process of its own."
         ),
     ] = 16
+    held_mb: Annotated[
+        RoomMegabytes,
+        described(
+            "MiB of memory for what was fetched, or read from files, of all requests under way; one account gets no more "
+            "than half of what the others leave free, a third if it is alone, and beyond it is refused with 1305."
+        ),
+    ] = 1024
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -212,6 +241,11 @@ class Settings(Section, frozen=True, kw_only=True):
     media: MediaSettings = MediaSettings()
     engines: tuple[EngineSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
+
+    @property
+    def serves_nothing(self) -> bool:
+        """Engines, and no model that asks them: most often a half-written file."""
+        return bool(self.engines) and not self.models
 
     @property
     def try_out(self) -> bool:

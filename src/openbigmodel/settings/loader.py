@@ -33,7 +33,7 @@ from openbigmodel.settings.fields import (
     Settings,
     fields_of,
 )
-from openbigmodel.settings.terms import read_limits, read_price
+from openbigmodel.settings.terms import read_amount, read_limits, read_price
 from openbigmodel.settings.values import (
     DOWNLOAD_PREFIXES,
     ModelFile,
@@ -65,6 +65,7 @@ _OWN_GRAMMAR: Mapping[str, Callable[[object], object]] = {
     "limits": read_limits,
     "engine": _one_or_more,
     "target": _one_or_more,
+    "trial_credit": read_amount,
 }
 
 
@@ -327,6 +328,10 @@ class _Loader:
                     close = difflib.get_close_matches(name, engine_names, n=1)
                     hint = f"did you mean {close[0]}?" if close else "give it an [[engines]] entry."
                     raise SettingsError(f"{self._label(where + 'engine')}: no engine is named {name}; {hint}")
+            if model.max_tokens and (model.default_max_tokens or 0) > model.max_tokens:
+                raise SettingsError(
+                    f"{self._label(where + 'default_max_tokens')} must not be more than max_tokens"
+                )
             self._check_balance(model, where)
 
     def _check_balance(self, model: ModelSettings, where: str) -> None:

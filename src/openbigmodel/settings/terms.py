@@ -7,6 +7,8 @@ the rest of a sentence that begins with the place: `.bands[1].input must be …`
     price = { bands = [{ input = "0.5", output = 1 }, { input_from = 32000, input = 1, output = 2 }], per_call = 0.01 }
     limits = { in_flight = 100, rpm = 600, tpm = 0 }                   for every account; 0: no limit
     limits = { V0 = { in_flight = 2 }, "*" = { in_flight = 10 } }      by the account's tier, * for all others
+    limits = { V0 = { in_flight = 2 }, V2 = { in_flight = 10 } }       without *: each tier like the next below that is
+                                                                       named, so nobody is unlimited for want of a line
 """
 
 import difflib
@@ -97,7 +99,16 @@ def read_limits(raw: object) -> Mapping[str, ModelLimits]:
     if len(by_tier) < len(table):
         other = next(key for key in table if key not in tiers)
         raise ValueError(f'.{other} stands beside tiers; for all other tiers write "*" = {{ {other} = … }}')
-    return {tier: _limits(_table(table[tier], counts, f".{tier}"), f".{tier}") for tier in by_tier}
+    named = {tier: _limits(_table(table[tier], counts, f".{tier}"), f".{tier}") for tier in by_tier}
+    return named if EVERY_TIER in named else _for_every_tier(named)
+
+
+def _for_every_tier(named: Mapping[str, ModelLimits]) -> Mapping[str, ModelLimits]:
+    """Whom nobody has named has the limits of the next tier below, or, with none below, of the lowest named."""
+    limits, found = {}, next(named[tier] for tier in TIERS if tier in named)
+    for tier in TIERS:
+        limits[tier] = found = named.get(tier, found)
+    return limits
 
 
 def _limits(table: Mapping[str, object], where: str) -> ModelLimits:
@@ -151,8 +162,12 @@ def _table(raw: object, known: Iterable[str], where: str) -> dict[str, object]:
     return raw
 
 
+def read_amount(raw: object) -> str:
+    """The exact decimal text of an amount in yuan. Raises ValueError."""
+    return _amount(raw, "")
+
+
 def _amount(raw: object, where: str) -> str:
-    """The exact decimal text of an amount."""
     try:
         return exact_amount(raw)
     except ValueError as error:

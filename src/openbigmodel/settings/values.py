@@ -17,6 +17,8 @@ CheckSeconds = Annotated[int, Meta(ge=1, le=60)]
 Level = Annotated[int, Meta(ge=0, le=3)]
 # A video is held several times over while it is turned into what an engine takes.
 MediaMegabytes = Annotated[int, Meta(ge=1, le=200)]
+# Memory of which one account gets a third: at least two of the largest bodies.
+RoomMegabytes = Annotated[int, Meta(ge=64, le=1 << 20)]
 MediaTasks = Annotated[int, Meta(ge=1, le=128)]
 Text = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

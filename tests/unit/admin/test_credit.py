@@ -97,3 +97,21 @@ def test_a_memo_is_a_line(memo: str) -> None:
 def test_a_memo_may_be_anything_that_can_be_read() -> None:
     for memo in ("", "合同 2026-17: «paid»", "x" * 500):
         assert check_memo(memo) == memo
+
+
+def test_more_than_the_books_can_count_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        for _ in range(9):
+            await platform.ask("credit.add", account=account, yuan="1000000000")
+        for command in ("credit.add", "credit.adjust"):
+            refused = await platform.refused(command, account=account, yuan="1000000000")
+            assert (refused.code, refused.message) == (
+                "bad_value",
+                "An account can have at most 9223372036.854775807 yuan.",
+            )
+        added = await platform.ask("credit.add", account=account, yuan="223372036.854775807")
+        assert added["balance"] == "9223372036.854775807"
+
+    run(tmp_path, scenario)
+    assert verify(tmp_path / "x.db").problems == []

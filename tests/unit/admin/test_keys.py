@@ -1,4 +1,7 @@
+import asyncio
 from pathlib import Path
+
+import apsw
 
 from tests.unit.admin.parts import NOW_MS, Platform, run
 
@@ -148,5 +151,46 @@ def test_a_moment_that_is_none(tmp_path: Path) -> None:
         refused = await platform.refused("keys.create", account=account, expires="2026-13-01T00:00:00Z")
         assert refused.code == "bad_value"
         assert (await platform.ask("keys.list", account=account))["keys"] == []
+
+    run(tmp_path, scenario)
+
+
+def test_a_key_that_expires_on_a_day_works_until_its_end(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        made = await platform.ask("keys.create", account=account, expires="2026-11-18")
+        assert made["expires"] == "2026-11-18T16:00:00.000Z"
+        assert "warning" not in made
+        later = await platform.ask("keys.expire", key=made["id"], at="2027-01-31")
+        assert later["expires"] == "2027-01-31T16:00:00.000Z"
+        assert "expires" not in await platform.ask("keys.create", account=account)
+
+    run(tmp_path, scenario)
+
+
+def test_many_keys_of_one_account_leave_others_their_turn(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+
+        def fill(connection: apsw.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO api_keys (id, account_id, kind, name, created_ms) VALUES (?1, ?2, 'standard', 'key', ?3)",
+                ((f"{number:032x}", account, NOW_MS + number) for number in range(500)),
+            )
+
+        await platform.database.write(fill)
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(count_turns())
+        assert len((await platform.ask("keys.list", account=account))["keys"]) == 500
+        assert turns >= 10
+        others.cancel()
+        assert (await platform.ask("accounts.show", account=account))["keys"] == 500
 
     run(tmp_path, scenario)

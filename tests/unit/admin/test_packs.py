@@ -38,7 +38,7 @@ def test_those_that_end_first_are_listed_first(tmp_path: Path) -> None:
         )
         packs = (await platform.ask("packs.list", account=account))["packs"]
         assert [pack["id"] for pack in packs] == [soon["id"], late["id"]]
-        assert soon == {"id": soon["id"], "account": account, "calls": 2}
+        assert {name: soon[name] for name in ("account", "calls")} == {"account": account, "calls": 2}
         assert [pack["from"] for pack in packs] == ["2026-11-18T11:06:40.000Z"] * 2
 
     run(tmp_path, scenario)
@@ -63,5 +63,17 @@ def test_a_pack_that_cannot_be(tmp_path: Path) -> None:
             assert refused.code == code, arguments
         assert (await platform.refused("packs.grant", account="x", tokens=1, to=to)).code == "not_found"
         assert (await platform.ask("packs.list", account=account))["packs"] == []
+
+    run(tmp_path, scenario)
+
+
+def test_a_pack_to_a_day_can_be_used_until_its_end(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        days = {"from": "2026-11-19", "to": "2026-11-19"}
+        made = await platform.ask("packs.grant", account=account, tokens=1, **days)
+        assert (made["from"], made["to"]) == ("2026-11-18T16:00:00.000Z", "2026-11-19T16:00:00.000Z")
+        (pack,) = (await platform.ask("packs.list", account=account))["packs"]
+        assert (pack["from"], pack["to"]) == (made["from"], made["to"])
 
     run(tmp_path, scenario)

@@ -37,6 +37,19 @@ def test_a_subscription_that_cannot_be(tmp_path: Path) -> None:
             assert (await platform.refused("plans.add", account=account, **arguments)).code == "bad_value"
         assert (await platform.refused("plans.add", account="x", level="pro", to=to)).code == "not_found"
         assert (await platform.refused("plans.end", plan=7)).code == "bad_value"
+        assert (await platform.refused("plans.end", plan=1 << 63)).code == "bad_arguments"
         assert (await platform.refused("plans.list", account="x")).code == "not_found"
+
+    run(tmp_path, scenario)
+
+
+def test_a_plan_to_a_day_lasts_until_its_end(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        made = await platform.ask("plans.add", account=account, level="pro", to="2027-11-18")
+        assert made["to"] == "2027-11-18T16:00:00.000Z"
+        assert (await platform.ask("plans.end", plan=made["id"], at="2027-01-31"))[
+            "to"
+        ] == "2027-01-31T16:00:00.000Z"
 
     run(tmp_path, scenario)

@@ -49,7 +49,16 @@ def test_a_refusal_is_raised_where_the_answer_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{", b"[]\n", b'{"arguments": {}}\n', b'{"command": 1}\n', b'{"command": "a\xff"}\n']
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]\n",
+        b'{"arguments": {}}\n',
+        b'{"command": 1}\n',
+        b'{"command": "a\xff"}\n',
+        b'{"command": "a", "arguments": {"b": %b}}\n' % (b"[" * 5000 + b"]" * 5000),
+    ],
 )
 def test_what_is_no_question_is_refused(line: bytes) -> None:
     with pytest.raises(AdminError) as caught:

@@ -195,3 +195,10 @@ def test_many_at_once_take_turns(data: Path) -> None:
 
     assert failures == []
     assert sorted(names(data)) == sorted(["team", *(f"n{number}" for number in range(8))])
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    for to_read in (True, False):
+        with pytest.raises(AdminError, match="afile is a file, not a folder"):
+            check_folder(tmp_path / "afile", to_read=to_read)

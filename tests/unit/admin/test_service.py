@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from openbigmodel.admin.protocol import AdminError
+from openbigmodel.admin.protocol import IN_DOUBT, AdminError
 from openbigmodel.admin.service import AdminService, Arguments, Command
 from openbigmodel.auth.accounts import UnknownKey
-from openbigmodel.db.connection import DatabaseBusy
+from openbigmodel.db.connection import DatabaseBusy, DatabaseFailed
 from openbigmodel.errors import ApiError
 
 
@@ -73,3 +73,16 @@ def test_a_bug_stays_a_bug() -> None:
 
     with pytest.raises(ZeroDivisionError):
         asyncio.run(service(Command("fail", Add, fail)).perform("fail", {"a": 1}))
+
+
+def test_a_disk_that_failed_leaves_a_doubt_unless_nothing_was_to_be_changed() -> None:
+    async def fail(_: Add) -> dict[str, object]:
+        raise DatabaseFailed("The database failed: disk I/O error")
+
+    changing = refusal("fail", {"a": 1}, Command("fail", Add, fail))
+    assert changing.code in IN_DOUBT
+    assert changing.message.endswith(
+        "disk I/O error. It may have been carried out: look before you ask again."
+    )
+    reading = refusal("fail", {"a": 1}, Command("fail", Add, fail, reads=True))
+    assert (reading.code, reading.message) == ("database", "The database failed: disk I/O error")

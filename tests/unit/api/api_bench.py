@@ -29,6 +29,7 @@ from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Step
 from openbigmodel.ids import IdSource
 from openbigmodel.inference.responses.store import ResponseStore
+from openbigmodel.room import Room
 from tests.unit.inference.pipeline_bench import Bench
 
 OPERATOR = new_api_key(os.urandom)
@@ -115,7 +116,7 @@ class ApiBench:
             health=self.health,
             monitor=monitor,
             responses=ResponsesApi(store, self.callers),
-            anthropic=AnthropicApi(registry, self.callers, self.bench.limits, CREATED_S),
+            anthropic=AnthropicApi(registry, self.callers, self.bench.limits, Room(1 << 29), CREATED_S),
         )
         return asgi_app(apis, self.callers)
 

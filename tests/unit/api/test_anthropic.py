@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, cast
 
 import httpx
+import msgspec
 import pytest
 import uvloop
 from starlette.applications import Starlette
@@ -19,7 +21,6 @@ from openbigmodel.api.anthropic import (
     AnthropicApi,
     MessagesRoute,
     anthropic_dialect,
-    display_name,
     surface_for,
 )
 from openbigmodel.api.chat import BODY_LIMIT
@@ -32,6 +33,7 @@ from openbigmodel.engines.registry import Registry
 from openbigmodel.inference.anthropic.dialect import AnthropicDialect
 from openbigmodel.inference.caller import Caller
 from openbigmodel.limits import ModelLimits
+from openbigmodel.room import Room
 from tests.unit.api.api_bench import CODING_USER, CREATED_S, PRINCIPALS, RESTRICTED_USER, USER, ApiBench
 from tests.unit.inference.pipeline_bench import Bench, RecordingSink, until
 
@@ -47,7 +49,10 @@ class Api:
     def __init__(self, engine: FakeEngine, profile: Profile, **options: Any) -> None:
         self.api = ApiBench(Bench(engine, profile=profile, **options))
         bench = self.api.bench
-        made = self.made = AnthropicApi(bench.pipeline.registry, self.api.callers, bench.limits, CREATED_S)
+        self.room = Room(3 << 20)
+        made = self.made = AnthropicApi(
+            bench.pipeline.registry, self.api.callers, bench.limits, self.room, CREATED_S
+        )
         self._app = Starlette(
             routes=made.routes(), middleware=[Middleware(AccessLog, callers=self.api.callers)]
         )
@@ -220,11 +225,77 @@ def test_a_body_without_end_is_not_read() -> None:
             yield b" " * 65536
 
     async def test(api: Api) -> None:
+        api.room.bytes_max = 1 << 29
         async with api.client() as client:
             response = await client.post(COUNT, content=body())
-        assert (response.status_code, response.json()["error"]["type"]) == (413, "request_too_large")
+            assert (response.status_code, response.json()["error"]["type"]) == (413, "request_too_large")
+            announced = {"content-length": str(BODY_LIMIT + 1)}
+            response = await client.post(COUNT, content=unread(), headers=announced)
+            assert response.status_code == 413
+        assert not api.room.taken
 
     run(test)
+
+
+async def unread() -> AsyncIterator[bytes]:
+    """Who waits for it waits for ever."""
+    await asyncio.Event().wait()
+    yield b""
+
+
+def unfinished(release: asyncio.Event, size: int) -> AsyncIterator[bytes]:
+    """A question of which `size` bytes come, and the end only when it may."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b" " * size
+        await release.wait()
+        yield msgspec.json.encode(QUESTION)
+
+    return body()
+
+
+def test_bodies_of_counts_that_are_not_whole_take_room_and_who_has_much_is_refused() -> None:
+    async def test(api: Api) -> None:
+        release = asyncio.Event()
+        async with api.client() as client, api.client({"x-api-key": str(CODING_USER)}) as other:
+            send = partial(client.post, COUNT)
+            counts = [asyncio.ensure_future(send(content=unfinished(release, 300_000))) for _ in range(5)]
+            await until(lambda: sum(count.done() for count in counts) == 2)
+            assert 900_000 < api.room.taken <= api.room.most_for_one
+            refused = [count.result() for count in counts if count.done()]
+            assert [(answer.status_code, answer.json()["error"]["code"]) for answer in refused] == [
+                (529, "1305")
+            ] * 2
+
+            released = asyncio.Event()
+            released.set()
+            response = await other.post(COUNT, content=unfinished(released, 100_000))
+            assert response.status_code == 200
+            release.set()
+            answers = await asyncio.gather(*counts)
+            assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 529, 529]
+        assert not api.room.taken and not api.made._asked
+
+    run(test)
+
+
+@pytest.mark.parametrize("in_flight", [0, 10])
+def test_no_more_bodies_of_counts_are_read_at_once_than_any_model_allows(in_flight: int) -> None:
+    most = in_flight or COUNTS_AT_ONCE
+
+    async def test(api: Api) -> None:
+        release = asyncio.Event()
+        async with api.client() as client:
+            send = partial(client.post, COUNT)
+            counts = [asyncio.ensure_future(send(content=unfinished(release, 10))) for _ in range(most)]
+            await until(lambda: api.made._asked == {"account": most})
+            response = await send(content=unread())
+            assert (response.status_code, response.json()["error"]["code"]) == (429, "1302")
+            release.set()
+            assert [answer.status_code for answer in await asyncio.gather(*counts)] == [200] * most
+        assert not api.made._asked
+
+    run(test, limits_of={"*": ModelLimits(in_flight=in_flight)})
 
 
 def test_a_key_of_the_plan_is_served_by_the_plans_rules() -> None:
@@ -291,14 +362,6 @@ def test_the_dialect_knows_what_the_platform_serves() -> None:
             assert asked.request.max_tokens == 131072
 
     run(test)
-
-
-@pytest.mark.parametrize(
-    ("model_id", "name"),
-    [("glm-5.3", "GLM-5.3"), ("glm-5.3-flash", "GLM-5.3-Flash"), ("charglm-4", "Charglm-4")],
-)
-def test_names_for_people(model_id: str, name: str) -> None:
-    assert display_name(model_id) == name
 
 
 async def refused_count(client: httpx.AsyncClient, status: int, code: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from openbigmodel.api.monitor import MonitorApi, display_name
+from openbigmodel.api.monitor import MonitorApi
 from openbigmodel.billing.plans import Plans
 from openbigmodel.billing.rollup import RollUp
 from openbigmodel.billing.statement import Statements
@@ -397,14 +397,3 @@ def test_many_at_once_take_turns(tmp_path: Path) -> None:
         assert {data["tokensUsage"][0] for data in await asyncio.gather(*asked)} == {1}
 
     run(tmp_path, test)
-
-
-def test_names_are_those_of_the_console() -> None:
-    names = {
-        "glm-5.3": "GLM-5.3",
-        "glm-4.5-air": "GLM-4.5-Air",
-        "glm-5v-turbo": "GLM-5V-Turbo",
-        "glm-4-flash-250414": "GLM-4-Flash-250414",
-        "house-model": "house-model",
-    }
-    assert {model_id: display_name(model_id) for model_id in names} == names

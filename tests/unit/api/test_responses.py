@@ -200,3 +200,20 @@ def test_a_database_that_fails_is_our_fault(tmp_path: Path) -> None:
             assert error(await api.ask(method, "/r/resp_1"))[:2] == (500, "server_error")
 
     run(tmp_path, test)
+
+
+def test_who_reads_too_much_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async def test(api: Api) -> None:
+        api.store.keep(
+            StoredResponse("resp_2", "mine", "", STORED.input, b'{"output":"%b"}' % (b"x" * 40 * 1024 * 1024))
+        )
+        await api.database.write(lambda _connection: None)
+        for _ in range(2):
+            assert (await api.ask("GET", "/r/resp_2/input_items")).status_code == 200
+        for path in ("/r/resp_2", "/r/resp_1/input_items"):
+            told = await api.ask("GET", path)
+            assert error(told) == (429, "rate_limit_exceeded", None)
+            assert int(told.headers["retry-after"]) > 0
+        assert (await api.ask("GET", "/r/resp_1", THEIRS)).status_code == 404
+
+    run(tmp_path, test)

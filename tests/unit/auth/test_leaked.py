@@ -176,3 +176,27 @@ def test_a_line_for_the_log_has_no_secret() -> None:
 
 async def settled(watch: LeakWatch) -> None:
     await asyncio.gather(*watch._flagging.values())
+
+
+def test_with_a_real_store_a_key_that_was_flagged_before_is_replaced_when_it_is_seen_again(
+    tmp_path: Path,
+) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        report = list[str]()
+        watch = LeakWatch(bench.store, report.append)
+        account = await bench.store.create_account("team")
+        key = await bench.store.create_key(account.id, "one")
+        for _ in range(2):
+            watch.look(str(key).encode(), "body")
+            await settled(watch)
+        await bench.store.update_account(account.id, rotate_leaked=True)
+        for _ in range(3):
+            bench.now_ms += 1
+            watch.look(str(key).encode(), "body")
+            await settled(watch)
+        record, successor = bench.store.list_keys(account.id)
+        assert record.rotated_to == successor.id
+        assert ["replaced by" in line for line in report] == [False, True]
+        assert watch.seen["body"] == 5
+
+    run(tmp_path, scenario)

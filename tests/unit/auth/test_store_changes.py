@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from openbigmodel.auth.accounts import FlaggedKey, UnknownAccount, UnknownKey
 from openbigmodel.auth.restrictions import read_restrictions
+from openbigmodel.credentials import ApiKey
 from tests.unit.auth.store_bench import NOW_MS, StoreBench, run
 
 
@@ -184,7 +186,7 @@ def test_what_cannot_be_rotated(tmp_path: Path) -> None:
         ):
             with pytest.raises(ValueError, match=message):
                 await store.rotate_key(key_id, overlap_s=60)
-        with pytest.raises(ValueError, match="must not be negative"):
+        with pytest.raises(ValueError, match="the overlap must be 0 to 31622400 seconds"):
             await store.rotate_key(once.id, overlap_s=-1)
         with pytest.raises(UnknownKey):
             await store.rotate_key("nobody", overlap_s=1)
@@ -299,5 +301,85 @@ def test_a_change_that_fails_is_announced_as_well(tmp_path: Path) -> None:
         with pytest.raises(UnknownKey):
             await bench.store.rename_key("nobody", "x")
         assert bench.told == ["nobody"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_key_that_was_flagged_before_its_account_wanted_it_replaced(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+
+        def all_done(key: ApiKey) -> bool:
+            found = store.find_key(key.id)
+            assert found is not None
+            return found.leaked
+
+        account = await store.create_account("team")
+        key, ended = [await store.create_key(account.id, name) for name in ("one", "two")]
+        for each in (key, ended):
+            await store.flag_leaked(each.id, overlap_s=60)
+        await store.set_key_expiry(ended.id, NOW_MS)
+        assert all_done(key)
+        await store.update_account(account.id, rotate_leaked=True)
+        assert not all_done(key)
+        assert all_done(ended)
+        bench.now_ms += 1000
+        flagged = await store.flag_leaked(key.id, overlap_s=60)
+        assert flagged is not None and flagged.rotated_to is not None
+        record = store.find_key_record(key.id)
+        assert record is not None
+        assert (record.leaked_ms, record.expires_ms) == (NOW_MS, NOW_MS + 61_000)
+        assert all_done(key)
+        assert await store.flag_leaked(key.id, overlap_s=60) is None
+        assert await store.flag_leaked(ended.id, overlap_s=60) is None
+        assert len(store.list_keys(account.id)) == 3
+
+    run(tmp_path, scenario)
+
+
+def test_many_keys_are_read_in_pages_and_counted(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+        account, other = await store.create_account("team"), await store.create_account("other")
+        await store.create_key(other.id, "of another")
+
+        def fill(connection: apsw.Connection) -> None:
+            # Many of the same millisecond.
+            connection.executemany(
+                "INSERT INTO api_keys (id, account_id, kind, name, created_ms, expires_ms, state) "
+                "VALUES (?1, ?2, 'standard', 'key', ?3, ?4, ?5)",
+                (
+                    (
+                        f"{number:032x}",
+                        account.id,
+                        NOW_MS + number // 700,
+                        NOW_MS if number % 3 == 0 else None,
+                        "disabled" if number % 5 == 0 else "active",
+                    )
+                    for number in range(2100)
+                ),
+            )
+
+        await bench.database.write(fill)
+        pages = list(store.pages_of_keys(account.id))
+        assert max(map(len, pages)) <= 50
+        keys = [key for page in pages for key in page]
+        assert [key.id for key in keys] == [f"{number:032x}" for number in range(2100)]
+        assert store.list_keys(account.id) == keys
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        others = asyncio.create_task(count_turns())
+        assert await store.count_working_keys(account.id) == sum(
+            bool(number % 3 and number % 5) for number in range(2100)
+        )
+        others.cancel()
+        assert turns >= 3
+        assert await store.count_working_keys("nobody") == 0
 
     run(tmp_path, scenario)

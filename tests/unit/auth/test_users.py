@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import apsw
 import pytest
 
 from openbigmodel.auth.accounts import UnknownAccount, UnknownUser
+from openbigmodel.db.migrations import migrate
+from openbigmodel.db.queries import QUERIES
 from tests.unit.auth.store_bench import NOW_MS, StoreBench, run
 
 
@@ -29,7 +32,8 @@ def test_users_of_an_account_and_of_the_platform(tmp_path: Path) -> None:
         assert store.list_users(other.id) == [stranger]
         assert store.list_users("nobody") == []
         everybody = store.list_users()
-        assert everybody[0] == boss
+        assert everybody[2:] == sorted((viewer, stranger), key=lambda user: user.id)
+        assert (store.count_users(account.id), store.count_users("nobody")) == (2, 0)
         assert sorted(user.id for user in everybody) == sorted(
             user.id for user in (boss, owner, viewer, stranger)
         )
@@ -115,3 +119,31 @@ def test_the_last_owner_leaves_last(tmp_path: Path) -> None:
             await store.remove_user(owner.id)
 
     run(tmp_path, scenario)
+
+
+def test_users_come_a_page_at_a_time(tmp_path: Path) -> None:
+    async def scenario(bench: StoreBench) -> None:
+        store = bench.store
+        account = await store.create_account("one")
+        for number in range(405):
+            bench.now_ms += number % 2
+            await store.add_user(f"u{number}@b.cn", "member", account_id=account.id)
+        everybody = store.list_users()
+        assert [len(page) for page in store.pages_of_users()] == [200, 200, 5]
+        assert [len(page) for page in store.pages_of_users(account.id)] == [200, 200, 5]
+        assert len({user.id for user in everybody}) == 405
+        assert everybody == sorted(everybody, key=lambda user: (user.created_ms, user.id))
+        assert store.list_users(account.id) == everybody
+        assert [[user.name for user in page] for page in store.pages_of_users("nobody")] == []
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("query", "params"), [("list_all_users", (0, "", 2)), ("list_users", ("a", 0, "", 2))]
+)
+def test_a_page_of_users_is_read_in_its_order(tmp_path: Path, query: str, params: tuple[object, ...]) -> None:
+    connection = apsw.Connection(str(tmp_path / "x.db"))
+    migrate(connection)
+    steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[query]}", params)]
+    assert len(steps) == 1 and steps[0].startswith("SEARCH users USING"), steps

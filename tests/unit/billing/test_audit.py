@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openbigmodel.billing.audit import PROBLEMS_MAX, _rates, verify
+from openbigmodel.billing.cashier import Payer
 from openbigmodel.billing.chain import GENESIS, NO_USAGE, POSTING_WIDTH, link
 from openbigmodel.billing.pricing import Band, Price
 from openbigmodel.billing.usage import Usage
@@ -47,7 +48,7 @@ async def all_kinds(desk: Desk) -> None:
     await cashier.refund(line.log_id, 50)
     await cashier.refund(burned.log_id)
     desk.now_ms += 3 * DAY_MS
-    await cashier.expire()
+    await cashier.tend()
     await desk.bill(desk.line("banded", 10, 5, request_id="yours"))
     await desk.bill(desk.line("call"), bounds=(1, 1))
 
@@ -55,6 +56,7 @@ async def all_kinds(desk: Desk) -> None:
 async def all_kinds_and_a_gift(desk: Desk) -> None:
     await all_kinds(desk)
     await desk.cashier.give("b", 30, "welcome")
+    await desk.bill(desk.line(account_id="planner"), payer=Payer("planner", plan=True))
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,22 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
         ),
         ("UPDATE usage SET charge = 5 WHERE id = 4", "usage row 4 names a charge, but no posting"),
         ("UPDATE usage SET price_version = 1 WHERE id = 5", "usage row 5 is charged 0 nano-yuan"),
+        *(
+            (
+                f"UPDATE usage SET {change} WHERE plan_credits > 0",
+                "took credits of a Coding Plan, which cannot",
+            )
+            for change in (
+                "account_id = 'a'",
+                "claims = 0",
+                "prompt_tokens = 0, completion_tokens = 0",
+                "overage = 1",
+            )
+        ),
+        (
+            "UPDATE usage SET plan_credits = 1 WHERE id = 2",
+            "usage row 2 took credits of a Coding Plan, which",
+        ),
         ("UPDATE usage SET overage = 5 WHERE id = 6", "usage row 6 has something beyond a hold"),
         (
             "UPDATE prices SET body = replace(body, '10000000', '11000000') WHERE version = 1",

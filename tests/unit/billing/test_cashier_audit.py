@@ -65,7 +65,7 @@ def test_packs_are_compared_too(path: Path) -> None:
         known.left -= 5
         desk.cashier.void(hold)
         desk.now_ms += DAY_MS
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert desk.cashier.audit() == []
 
     run(path, scenario)

@@ -116,10 +116,10 @@ def test_a_charge_that_cannot_be_stored_is_taken_back_once_that_is_certain(
         # Told, but not known: the money stays taken, for it may be on disk.
         assert desk.cashier.unknown == 1
         assert desk.cashier.balance("a") == (9600, 0)
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         await asyncio.sleep(0.02)
         assert desk.cashier.unknown == 1
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         while desk.cashier.balance("a") != (9800, 0):
             await asyncio.sleep(0.001)
         assert desk.cashier.unknown == 0
@@ -145,7 +145,7 @@ def test_a_charge_that_turns_up_late_stays(path: Path, disk: BrokenDisk) -> None
         desk.start(desk.line("unheard-of"))
         assert isinstance(await written, DatabaseFailed)
         assert desk.cashier.unknown == 1
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         while desk.cashier.unknown or desk.cashier.audit():
             await asyncio.sleep(0.001)
         assert desk.cashier.balance("a") == (9600, 0)
@@ -222,10 +222,10 @@ def test_what_is_left_of_a_pack_is_written_off_when_the_disk_is_well_again(
         await desk.cashier.grant_pack("a", "calls", 7, from_ms=START_MS, to_ms=START_MS + 1)
         desk.now_ms += 1
         disk.fail_syncs(3)
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert desk.postings() == [("pack_grant", 7, 7)]
         await until_known(desk)
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert desk.postings() == [("pack_grant", 7, 7), ("pack_expire", 7, 0)]
 
     run(path, scenario, disk.name)
@@ -241,10 +241,10 @@ def test_a_write_off_that_fails_by_itself_is_made_by_the_next_round(path: Path) 
                 "CREATE TRIGGER refuse BEFORE INSERT ON ledger BEGIN SELECT RAISE (ABORT, 'no'); END"
             )
         )
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert len(desk.postings()) == 1
         await desk.database.write(lambda connection: connection.execute("DROP TRIGGER refuse"))
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert desk.postings()[1:] == [("pack_expire", 7, 0)]
 
     run(path, scenario)
@@ -259,7 +259,7 @@ def test_a_plan_gets_its_credits_back(path: Path, disk: BrokenDisk) -> None:
         _, written = desk.start(desk.line(account_id="planner"), payer=payer)
         assert isinstance(await written, DatabaseFailed)
         assert desk.plan.left == 985
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         await desk.database.write(lambda _connection: None)
         assert desk.plan.left == 1000
 
@@ -296,7 +296,7 @@ def test_a_failed_charge_that_nobody_can_look_for_yet_is_looked_for_later(
         assert desk.cashier.unknown == 1
         while desk.database.queue_length:
             await asyncio.sleep(0)
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         await desk.database.write(lambda _connection: None)
         assert desk.cashier.balance("a") == (9800, 0)
         assert desk.cashier.audit() == []
@@ -331,9 +331,9 @@ def test_a_full_queue_keeps_no_pack_from_being_written_off(path: Path) -> None:
         desk.now_ms += 1
         for _ in range(QUEUE_ITEMS_MAX - 2):
             desk.database.submit("SELECT 1 WHERE 0", (), lambda _error: None)
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert [kind for kind, _, _ in desk.postings()].count("pack_expire") == 2
-        await desk.cashier.expire()
+        await desk.cashier.tend()
         assert [kind for kind, _, _ in desk.postings()].count("pack_expire") == 5
         assert desk.cashier.audit() == []
 

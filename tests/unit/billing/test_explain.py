@@ -1,12 +1,23 @@
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from openbigmodel.billing.explain import PARTS_PER_NANO, Part, explain, find_requests
-from openbigmodel.billing.pricing import FREE, Band
-from openbigmodel.billing.statement import Statements
+from openbigmodel.billing.explain import (
+    CreditExplanation,
+    CreditPart,
+    Part,
+    explain,
+    explain_credits,
+    find_requests,
+)
+from openbigmodel.billing.periods import HOUR_MS
+from openbigmodel.billing.plan_windows import credits_of, percent_at
+from openbigmodel.billing.pricing import FREE, PARTS_PER_NANO, Band
+from openbigmodel.billing.statement import Line, Statements
 from openbigmodel.billing.usage import Usage
+from openbigmodel.catalog import CreditRates, load_catalog
 from tests.statement_world import ACCOUNT, OTHER, PRICES, START_MS, World, many_lines
 
 # 2026-11-01 00:00:00 in UTC+8.
@@ -159,3 +170,47 @@ def test_what_is_no_id_is_not_found(tmp_path: Path, reference: str) -> None:
     world.line(START_MS, code="1234", log_id=LOG_ID, request_id=LOG_ID)
     with Statements.open(tmp_path) as statements:
         assert find_requests(statements, reference) == []
+
+
+def credits_line(world: World, credits_taken: int, hour: int = 3) -> Line:
+    return world.line(
+        START_MS + hour * HOUR_MS + 1500, model="glm-5.3", price_version=0, plan_credits=credits_taken
+    )
+
+
+def test_credits_are_tokens_times_rate_times_the_time_of_day(tmp_path: Path) -> None:
+    world, catalog = World(tmp_path), load_catalog()
+    rates = CreditRates(690, 170, 2400)
+    percents = set()
+    # A Monday.
+    for hour in (24 + 3, 24 + 15):
+        line = credits_line(world, 1, hour)
+        percent = percent_at(catalog.plan, line.started_ms)
+        percents.add(percent)
+        exact = credits_of(rates, Usage(1000, 100, 200), percent)
+        explained = explain_credits(catalog, msgspec.structs.replace(line, plan_credits=exact))
+        assert explained == CreditExplanation(
+            parts=(
+                CreditPart("prompt", 900, 690, 900 * 690 * percent),
+                CreditPart("cached", 100, 170, 100 * 170 * percent),
+                CreditPart("completion", 200, 2400, 200 * 2400 * percent),
+            ),
+            percent=percent,
+            computed=exact,
+            taken=exact,
+            capped=0,
+            unexplained=0,
+        )
+        # The last request in a window gets the rest of it.
+        less = explain_credits(catalog, msgspec.structs.replace(line, plan_credits=exact - 7))
+        assert less is not None and (less.capped, less.unexplained) == (7, 0)
+        more = explain_credits(catalog, msgspec.structs.replace(line, plan_credits=exact + 7))
+        assert more is not None and (more.capped, more.unexplained) == (0, 7)
+    assert percents == {100, catalog.plan.off_peak_percent}
+
+
+def test_what_no_plan_paid_has_no_credits_and_a_model_without_rates_explains_none(tmp_path: Path) -> None:
+    world, catalog = World(tmp_path), load_catalog()
+    assert explain_credits(catalog, credits_line(world, 0)) is None
+    unknown = explain_credits(catalog, world.line(START_MS, model="gone", price_version=0, plan_credits=9))
+    assert unknown is not None and (unknown.computed, unknown.unexplained) == (0, 9)

@@ -139,6 +139,20 @@ def test_what_is_free_takes_no_hold_of_whatever_account() -> None:
     assert ledger.audit() == []
 
 
+def test_a_price_that_is_free_for_short_requests_alone_has_a_hold_that_knows_it() -> None:
+    price = Price("x", 7, (Band(0, 0), Band(1_000_000, 1_000_000, input_from=100)))
+    ledger = ledger_with(500, PACK)
+    held = ledger.hold("a", price, "x", 10, 10, 1)
+    assert (held.open, held.cash, held.packs) == (True, 0, ())
+    # The engine counted more than the bound: nobody pays for it, and it is seen.
+    assert ledger.post(held, used(200, 10), 2) == Charge(0, (), 210)
+    assert (money(ledger), tokens(ledger)) == ((500, 0), [("p", 50, 0)])
+    ledger.void(ledger.hold("nobody", price, "x", 10, 10, 1))
+    with pytest.raises(ApiError):
+        ledger.hold("nobody", price, "x", 100, 10, 1)
+    assert ledger.audit() == []
+
+
 def test_what_is_free_burns_no_packs() -> None:
     ledger = ledger_with(0, PACK)
     ledger.post(ledger.hold("a", Price("x", 1, (Band(0, 0),)), "x", 10, 10, 1), used(10, 10), 2)

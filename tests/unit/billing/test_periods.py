@@ -12,8 +12,10 @@ from openbigmodel.billing.periods import (
     clock_name,
     day_name,
     day_start,
+    is_day,
     moment_name,
     month_of,
+    parse_end,
     parse_moment,
     parse_month,
     split,
@@ -135,3 +137,12 @@ def test_a_period_is_cut_at_hours_and_days(from_ms: int, length_ms: int, whole_d
         assert whole_days
         assert (cut.days_ms + OFFSET_MS) % DAY_MS == (cut.days_end_ms + OFFSET_MS) % DAY_MS == 0
         assert max(cut.days_ms - cut.hours_ms, cut.hours_end_ms - cut.days_end_ms) < DAY_MS
+
+
+def test_an_end_that_is_a_day_is_the_end_of_the_day() -> None:
+    assert parse_end("2027-01-31") == parse_moment("2027-01-31T16:00:00Z") == parse_moment("2027-02-01")
+    assert parse_end("2027-01-31T00:00:00Z") == parse_moment("2027-01-31T00:00:00Z")
+    assert parse_end("9999-12-31") == parse_moment("9999-12-31T16:00:00Z")
+    assert (is_day("2027-01-31"), is_day("2027-01-31T00:00:00Z"), is_day("never")) == (True, False, False)
+    with pytest.raises(ValueError, match="is not a moment"):
+        parse_end("2027-01-32")

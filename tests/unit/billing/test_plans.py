@@ -1,6 +1,7 @@
 """What requests take from a Coding Plan."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import apsw
@@ -34,7 +35,8 @@ def test_credits_are_half_as_dear_at_night(tmp_path: Path) -> None:
     async def test(bench: Bench) -> None:
         await bench.account()
         bench.now_ms += 8 * HOUR_MS
-        hold = bench.hold(1000)
+        # Far more than it takes in the end, so that nothing but the rates says what that is.
+        hold = bench.hold(100_000)
         # What was true when it was asked counts, however long it takes.
         bench.now_ms += 14 * HOUR_MS
         assert await bench.post(hold, Usage(completion_tokens=1000)) == 1_200_000
@@ -59,6 +61,26 @@ def test_the_hours_run_out_with_1308(tmp_path: Path) -> None:
         assert bench.refusal().code == "1308"
         bench.now_ms += 1
         bench.hold()
+
+    run(tmp_path, test)
+
+
+def test_a_new_window_has_no_more_than_the_week_has_left(tmp_path: Path) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.account()
+        for _ in range(4):
+            bench.now_ms += 5 * HOUR_MS
+            await bench.fill()
+        bench.now_ms += 5 * HOUR_MS
+        taken = await bench.use(Usage(completion_tokens=700_000))
+        assert 0 < taken < LITE_HOURS
+        bench.now_ms += 5 * HOUR_MS
+        hold = bench.hold(VERY_MUCH.completion_tokens)
+        assert hold.reserved == LITE_HOURS - taken
+        assert bench.refusal().code == "1302"
+        assert await bench.post(hold, VERY_MUCH) == LITE_HOURS - taken
+        assert bench.used() == (LITE_HOURS - taken, 5 * LITE_HOURS)
+        assert bench.refusal().code == "1310"
 
     run(tmp_path, test)
 
@@ -382,6 +404,34 @@ def test_a_commit_that_fails_loses_neither_the_window_nor_what_was_used(tmp_path
         bench.restart()
         assert bench.plans.quota("a", bench.now_ms) == before
         assert bench.used() == (2_400_000, 2_400_000)
+
+    run(tmp_path, test, disk)
+
+
+def test_a_request_that_was_queued_behind_a_commit_that_fails_counts_in_the_window(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+
+    async def test(bench: Bench) -> None:
+        await bench.account()
+        first_is_being_written, second_is_queued = threading.Event(), threading.Event()
+        failures = iter([True])
+
+        def fail(operation: str, file: str) -> None:
+            if operation == "sync" and next(failures, False):
+                first_is_being_written.set()
+                assert second_is_queued.wait(10)
+                raise apsw.FullError("no room")
+
+        disk.fail = fail
+        first = asyncio.create_task(bench.use(Usage(completion_tokens=1000)))
+        await asyncio.to_thread(first_is_being_written.wait, 10)
+        second = asyncio.create_task(bench.use(Usage(completion_tokens=500)))
+        await asyncio.sleep(0)
+        second_is_queued.set()
+        await asyncio.gather(first, second)
+        assert bench.used() == (3_600_000, 3_600_000)
+        bench.restart()
+        assert bench.used() == (3_600_000, 3_600_000)
 
     run(tmp_path, test, disk)
 

@@ -11,7 +11,7 @@ from openbigmodel.billing.statement import (
     Filter,
     Owner,
     Statements,
-    UnknownAccount,
+    UnknownOwner,
     Used,
     open_for_reading,
 )
@@ -181,7 +181,7 @@ def test_whose_statement_it_is(tmp_path: Path) -> None:
     with Statements.open(tmp_path) as statements:
         assert statements.owner(ACCOUNT) == Owner(ACCOUNT, "Alpha", START_MS - 5)
         assert statements.owner(OTHER) == Owner(OTHER, "Beta", START_MS)
-        with pytest.raises(UnknownAccount, match="There is no account x"):
+        with pytest.raises(UnknownOwner, match="There is no account x"):
             statements.owner("x")
         assert statements.key_names(ACCOUNT) == {KEY: "first", SECOND_KEY: "=second"}
 

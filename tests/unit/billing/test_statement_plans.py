@@ -11,7 +11,15 @@ from openbigmodel.db.queries import QUERIES
 
 LOG = {"usage", "ledger"}
 # Named like a scan: the last row, and the whole log for `verify`, which has a connection of its own.
-ALLOWED = {"fetch_head", "count_usage", "list_postings", "list_uncharged", "list_unposted"}
+ALLOWED = {
+    "fetch_head",
+    "count_usage",
+    "list_postings",
+    "list_uncharged",
+    "list_unposted",
+    # Of an index of plans' requests alone.
+    "list_impossible_credits",
+}
 STATEMENT_QUERIES = (
     "sums_by_time",
     "sums_as_kept",

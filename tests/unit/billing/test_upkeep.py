@@ -35,7 +35,7 @@ class Bookkeeper:
         self.problems = list(self.found)
         return self.problems
 
-    async def expire(self) -> None:
+    async def tend(self) -> None:
         self.expired += 1
         if self.fails:
             raise RuntimeError("the disk is away")

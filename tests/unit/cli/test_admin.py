@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 import typer
 
+from openbigmodel.admin.protocol import AdminError
 from openbigmodel.cli import main as main_module
-from openbigmodel.cli.admin import ADMIN_COMMANDS, Site, answer_with, names_of, wants_json
+from openbigmodel.cli.admin import ADMIN_COMMANDS, READING, Site, answer_with, names_of, wants_json
 from openbigmodel.cli.main import run
 from openbigmodel.settings import SettingsError, load_settings
+from tests.unit.admin.parts import Platform
+from tests.unit.admin.parts import run as run_platform
 
 
 def test_every_admin_noun_is_a_command_and_the_rest_are_none() -> None:
@@ -167,3 +170,35 @@ def test_the_folder_is_that_of_serve(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert Site(None, tmp_path / "c.toml", False).folder() == tmp_path / "environment"
     monkeypatch.delenv("BIGMODEL_DATA")
     assert Site(None, tmp_path / "c.toml", False).folder() == tmp_path / "file"
+
+
+def test_a_commands_name_says_whether_it_changes_anything(tmp_path: Path) -> None:
+    seen: dict[str, bool] = {}
+
+    async def scenario(platform: Platform) -> None:
+        seen.update({name: command.reads for name, command in platform.service.commands.items()})
+
+    run_platform(tmp_path, scenario)
+    assert len(seen) > 25
+    assert {name for name, reads in seen.items() if reads} == {
+        name for name in seen if name.partition(".")[2] in READING
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("cut_off", 3), ("no_answer", 3), ("in_doubt", 3), ("database", 1)]
+)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["people", "json"])
+def test_what_may_have_been_done_has_a_status_of_its_own(
+    code: str,
+    status: int,
+    form: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AdminError(code, "Look.")
+
+    monkeypatch.setattr("openbigmodel.admin.reach.perform", fail)
+    assert run(["credit", "add", "--account", "a", "--yuan", "1", *form]) == status
+    assert "Look." in "".join(capsys.readouterr())

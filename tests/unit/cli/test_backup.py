@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ def test_a_backup_goes_out_and_comes_back(tmp_path: Path, capsys: pytest.Capture
     assert run(["backup", file, "--data", str(tmp_path / "data")]) == 0
     assert capsys.readouterr().out.startswith(f"{file}: ")
     assert run(["restore", file, "--data", str(tmp_path / "new")]) == 0
-    assert "bigmodel verify" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.endswith(f"Prove the ledger with: bigmodel verify --data {tmp_path / 'new'}\n")
+    # It can be given as it is.
+    assert run(shlex.split(out.rpartition("bigmodel ")[2])) == 0
+    capsys.readouterr()
     assert account_names(tmp_path / "new") == ["team"]
 
 

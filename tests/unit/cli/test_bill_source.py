@@ -56,7 +56,7 @@ def test_the_parts_of_a_month_agree_with_it(tmp_path: Path, capsys: pytest.Captu
     print_bill(site(tmp_path, as_json=False), ACCOUNT, "2026-11", NOW_MS, None)
     assert "2026-11-10 00:00:00" in capsys.readouterr().out
     print_bill(site(tmp_path), ACCOUNT, "2026-11", NOW_MS, "en")
-    print_details(site(tmp_path), ACCOUNT, "2026-11", "en")
+    print_details(site(tmp_path), ACCOUNT, "2026-11", NOW_MS, "en")
     assert capsys.readouterr().out.count("\r\n") == 2 + 11
 
 
@@ -65,4 +65,20 @@ def test_what_is_no_month(tmp_path: Path) -> None:
     with pytest.raises(AdminError, match="is not a month like 2026-11"):
         print_bill(site(tmp_path), ACCOUNT, "11", NOW_MS, None)
     with pytest.raises(AdminError, match="is not a month like 2026-11"):
-        print_details(site(tmp_path), ACCOUNT, "11", "zh")
+        print_details(site(tmp_path), ACCOUNT, "11", NOW_MS, "zh")
+
+
+def test_a_month_that_has_not_begun_has_no_bill(tmp_path: Path) -> None:
+    World(tmp_path)
+    for month in ("2027-01", "2030-01"):
+        with pytest.raises(AdminError, match=f"The month {month} has not begun"):
+            print_bill(site(tmp_path), ACCOUNT, month, NOW_MS, None)
+        with pytest.raises(AdminError, match=f"The month {month} has not begun"):
+            print_details(site(tmp_path), ACCOUNT, month, NOW_MS, "zh")
+    print_bill(site(tmp_path), ACCOUNT, "2026-12", NOW_MS, None)
+
+
+def test_a_month_without_requests_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    World(tmp_path)
+    print_bill(site(tmp_path, as_json=False), ACCOUNT, "2026-11", NOW_MS, None)
+    assert capsys.readouterr().out.count("No requests.") == 1

@@ -15,9 +15,9 @@ See = Callable[..., str]
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     world = World(tmp_path)
-    world.line(START_MS, charge=1_234_567_891)
+    line = world.line(START_MS, charge=1_234_567_891)
     world.line(START_MS + 1, pack_tokens=1200)
-    world.post("refund", 4_000_000, START_MS)
+    world.post("refund", 4_000_000, START_MS, usage_id=line.id)
     world.post("topup", 5_000_000_000, START_MS)
     return world
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from openbigmodel.cli.config import settings_reference, unusable_files
+from openbigmodel.cli.config import SERVES_NOTHING_EN, settings_reference, unusable_files
 from openbigmodel.cli.main import run
 from openbigmodel.settings import load_settings
 from tests.unit.engines.gguf_file import write_gguf
@@ -107,3 +107,37 @@ def test_downloads_are_not_looked_for_on_the_disk(tmp_path: Path) -> None:
     file = tmp_path / "b.toml"
     file.write_text('[[engines]]\nname = "a"\nkind = "llamacpp"\nmodel = "hf:a/b/c.gguf"\n')
     assert unusable_files(load_settings(file, environ={})) == []
+
+
+def test_engines_without_models_are_in_order_and_serve_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "b.toml"
+    file.write_text('[[engines]]\nname = "a"\nkind = "openai"\nbase_url = "http://h/v1"\n')
+    assert run(["config", "check", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{file}: in order; 1 engine(s), 0 model(s)\n"
+    assert err == f"bigmodel: {file}: {SERVES_NOTHING_EN}\n"
+    file.write_text(file.read_text() + '[[models]]\nid = "m"\nengine = "a"\n')
+    assert run(["config", "check", str(file)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_catalogue_of_ones_own_is_read(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text('[server]\ncatalog = "own.toml"\n')
+    own = file.parent / "own.toml"
+    assert run(["config", "check", str(file)]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"bigmodel: server.catalog: {own}: cannot be read: No such file or directory\n"
+    )
+    own.write_text('[[families]]\n[families.models]\n"glm-4.6" = { contxt_tokens = 1 }\n')
+    assert run(["config", "check", str(file)]) == 2
+    assert (
+        "own.toml: glm-4.6.contxt_tokens is nothing that a catalogue says; did you mean"
+        in capsys.readouterr().err
+    )
+    assert run(["serve", "--config", str(file), "--data", str(file.parent / "data")]) == 2
+    assert not (file.parent / "data").exists()
+    own.write_text('[[families]]\n[families.models]\n"glm-4.6" = { context_tokens = 1 }\n')
+    assert run(["config", "check", str(file)]) == 0

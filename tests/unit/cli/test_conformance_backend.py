@@ -10,7 +10,7 @@ from openbigmodel.cli.conformance_backend import Measured, ScriptedBackend, meas
 from openbigmodel.conformance.backend import Says
 from openbigmodel.conformance.engine_shapes import UPSTREAMS
 from openbigmodel.conformance.subject import Unmeasurable
-from openbigmodel.engines.fake_script import Close, Data, End, Head, Reset, Sleep, Stall
+from openbigmodel.engines.fake_script import Close, Data, End, Gate, Head, Reset, Sleep, Stall
 from tests.planted_gateway import KEY, Gateway, Mistake, free_port
 
 
@@ -20,6 +20,7 @@ from tests.planted_gateway import KEY, Gateway, Mistake, free_port
         (Says(pieces=(b"ab",)), [Head, Data, End]),
         (Says(pieces=(b"a", b"b"), ending="close", pause_s=0.1), [Head, Data, Sleep, Data, Sleep, Close]),
         (Says(pieces=(b"a",), ending="reset"), [Head, Data, Sleep, Reset]),
+        (Says(pieces=(b"a", b"b"), gated=True), [Head, Data, Gate, Data, End]),
         (Says(ending="wait"), [Stall]),
         (Says(pieces=(b"a",), ending="wait"), [Head, Data, Stall]),
     ],

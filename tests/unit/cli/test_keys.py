@@ -68,7 +68,7 @@ def test_spans() -> None:
 @pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "1w", "５m", "1h30m"])
 def test_what_is_no_span(text: str, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["keys", "rotate", "k1", "--overlap", text]) == 2
-    assert "'--overlap': it is written like 90s, 5m, 24h or 7d" in capsys.readouterr().err
+    assert "'--overlap': it must be written like 90s, 5m, 24h or 7d" in capsys.readouterr().err
     assert asked.questions == []
 
 
@@ -83,6 +83,9 @@ def test_what_people_see(asked: Asked) -> None:
     )
     assert "k1.***abcd" in text and "glm-4.6, 10.0.0.0/8" in text and "2027-01-31 00:00:00" in text
     assert "leaked" in text and "disabled" in text
+    assert text.count("2026-11-18 11:06:40") == 3
+    used = asked.shown({"keys": [KEY | {"last_used": "2026-11-20T01:02:03.000Z"}]}, "keys", "list")
+    assert "2026-11-18 11:06:40   2026-11-20 01:02:03" in used
     assert "expired" in asked.shown({"keys": [KEY | {"state": "expired", "leaked": "T"}]}, "keys", "list")
     assert "k1" in asked.shown(KEY, "keys", "rename", "k1", "x")
     assert asked.shown({"id": "k2", "key": "k2.s"}, "keys", "create", "--account", "a") == "API key: k2.s\n"

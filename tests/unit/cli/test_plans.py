@@ -41,7 +41,17 @@ def test_what_people_see(asked: Asked) -> None:
     for answer, words in (
         ({"plans": [PLAN]}, ("list",)),
         (PLAN, ("end", "3")),
-        (PLAN, ("add", "--account", "a1", "--level", "pro", "--to", "T")),
     ):
         text = asked.shown(answer, "accounts", "plans", *words)
         assert "pro" in text and "2027-11-18 11:06:40" in text
+
+
+def test_whoever_makes_one_gets_its_id_and_hears_which_moments_were_taken(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("accounts", "plans", "add", "--account", "a1", "--level", "pro", "--from", "2026-11-18", "--to")
+    assert asked.shown(PLAN, *words, "2027-11-18") == "3\n"
+    assert capsys.readouterr().err == (
+        "bigmodel: 2026-11-18 begins 2026-11-18 11:06:40 UTC, midnight in UTC+8\n"
+        "bigmodel: 2027-11-18 ends 2027-11-18 11:06:40 UTC, midnight in UTC+8\n"
+    )

@@ -80,3 +80,23 @@ def test_a_price_taken_back(asked: Asked) -> None:
     assert "none" in asked.shown({"model": "m", "price": None}, "prices", "clear", "m")
     history = {"model": "m", "versions": [ENTRY | {"price": None}]}
     assert "none" in asked.shown(history, "prices", "history", "m")
+
+
+def test_a_history_says_which_version_is_in_force(asked: Asked) -> None:
+    price = {"input": "1", "output": "2"}
+    versions = [
+        ENTRY | {"price": price, "version": 4, "in_force": False},
+        ENTRY | {"price": price, "in_force": True},
+    ]
+    lines = asked.shown({"model": "m", "versions": versions}, "prices", "history", "m").splitlines()
+    assert ["in force" in line for line in lines if "operator" in line] == [False, True]
+
+
+def test_nothing_has_a_price_in_try_out_mode(asked: Asked) -> None:
+    assert "in try-out mode" in asked.shown({"prices": []}, "prices", "list")
+
+
+def test_what_is_not_known_is_not_said(asked: Asked) -> None:
+    price = {"price": {"input": "1", "output": "2"}}
+    words = ("prices", "set", "m", "--input", "1", "--output", "2")
+    assert "wins" not in asked.shown(ENTRY | price | {"in_force": None}, *words)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from openbigmodel.billing.bill import make_bill
-from openbigmodel.billing.explain import PARTS_PER_NANO, explain
+from openbigmodel.billing.explain import explain
 from openbigmodel.billing.periods import DAY_MS, HOUR_MS
+from openbigmodel.billing.pricing import PARTS_PER_NANO
 from openbigmodel.billing.statement import By, Group, Line, Statements, Used
 from openbigmodel.cli.statement_views import (
     bill_json,

@@ -43,6 +43,25 @@ def test_the_command_can_be_pasted_as_it_is(
     assert json.loads(words[words.index("-d") + 1])["model"] == model
 
 
+@pytest.mark.parametrize(
+    ("called", "told"),
+    [
+        (".venv/bin/bigmodel", 'export PATH="$PWD/.venv/bin:$PATH"'),
+        ("/usr/local/bin/bigmodel", ""),
+        ("src/openbigmodel/__main__.py", ""),
+    ],
+)
+def test_who_called_it_by_its_place_is_told_how_to_call_it_again(
+    called: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [called, "serve"])
+    ServeTerminal(TRY_OUT).announce("http://127.0.0.1:8000", KEY)
+
+    assert capsys.readouterr().out.partition("export ")[1:] == (
+        ("export ", told.removeprefix("export ") + "\n\n") if told else ("", "")
+    )
+
+
 def test_try_out_mode_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     ServeTerminal(TRY_OUT).announce("http://127.0.0.1:8000", None)
     assert "glm-demo" in capsys.readouterr().out
@@ -76,3 +95,15 @@ def test_a_person_at_a_terminal_sees_a_bar(
     terminal.download("gpu", Progress("glm.gguf", 1, 1, 1000, 1000))
 
     assert "glm.gguf" in capsys.readouterr().err
+
+
+def test_no_command_is_shown_for_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    bare = Settings(data=Path("/d"), engines=CONFIGURED.engines)
+    ServeTerminal(bare).announce("http://127.0.0.1:8000", KEY)
+    seen = capsys.readouterr().out
+    assert f"\nAPI key: {KEY}\n" in seen
+    assert "no [[models]]" in seen and "没有 [[models]]" in seen
+    assert "curl" not in seen and "glm-" not in seen
+    for settings in (TRY_OUT, CONFIGURED):
+        ServeTerminal(settings).announce("http://127.0.0.1:8000", KEY)
+        assert "[[models]]" not in capsys.readouterr().out

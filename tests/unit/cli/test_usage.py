@@ -179,10 +179,10 @@ def test_the_log_of_some_requests(world: World, ask: Ask) -> None:
         (["--code", "1234"], [2]),
         (["--failed", "--model", "glm-4.5"], [3]),
         (["--limit", "1"], [3]),
-        (["--code", "1999"], []),
+        (["--code", "1113"], []),
     ):
         answer = ask("log", "--account", ACCOUNT, *arguments)
-        assert list(answer) == ["lines"]
+        assert list(answer)[-1] == "lines"
         assert [int(line["log_id"]) for line in answer["lines"]] == ids, arguments
 
 
@@ -282,3 +282,64 @@ def test_what_people_see(world: World, tmp_path: Path, capsys: pytest.CaptureFix
     explained = see("explain", "mine")
     assert "version 1 of glm-4.6" in explained
     assert "pack:p2" in explained
+
+
+@pytest.mark.parametrize(
+    ("filters", "warning"),
+    [
+        (["--model", "glm-4,6"], "No request of this account was for a model glm-4,6. Did you mean glm-4.6?"),
+        (["--model", "zebra"], "No request of this account was for a model zebra."),
+        (["--key", "nokey"], "This account has no API key nokey."),
+        (
+            ["--model", "zebra", "--key", "nokey"],
+            "No request of this account was for a model zebra. This account has no API key nokey.",
+        ),
+        (["--code", "abc"], "There is no error code abc."),
+        (["--model", "glm-4.6"], None),
+        (["--key", KEY], None),
+        # It may happen yet.
+        (["--code", "1113"], None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_name_that_nothing_has_is_no_silent_zero(
+    world: World,
+    ask: Ask,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    filters: list[str],
+    warning: str | None,
+) -> None:
+    world.line(START_MS)
+    forms = [["log"]] if "--code" in filters else [["log"], [], ["--by", "day"]]
+    for form in forms:
+        words = [*form, "--account", ACCOUNT, *filters]
+        assert ask(*words).get("warning") == warning
+        for form_of_lines in ([], ["--csv"]) if "--by" not in form else ([],):
+            assert run(["usage", *words, *form_of_lines, "--data", str(tmp_path)]) == 0
+            assert capsys.readouterr().err == (f"bigmodel: {warning}\n" if warning else "")
+
+
+def test_what_a_plan_paid_is_explained_in_credits(
+    world: World, ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.line(START_MS, price_version=0, model="glm-5.3", plan_credits=100_000, request_id="mine")
+    plan = ask("explain", "mine")["requests"][0]["plan"]
+    assert [(part["what"], part["measured"], part["rate"]) for part in plan["parts"]] == [
+        ("prompt", 900, "0.000690"),
+        ("cached", 100, "0.000170"),
+        ("completion", 200, "0.002400"),
+    ]
+    assert plan["taken"] == "0.100000"
+    assert run(["usage", "explain", "mine", "--data", str(tmp_path)]) == 0
+    seen = capsys.readouterr().out
+    for words in (
+        "0.000690",
+        "unexplained, credits",
+        "unexplained, yuan",
+        "The plan paid for it",
+        "0.100000",
+    ):
+        assert words in seen
+    world.line(START_MS, request_id="other")
+    assert ask("explain", "other")["requests"][0]["plan"] is None

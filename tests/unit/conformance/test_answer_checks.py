@@ -92,6 +92,11 @@ PLANTED: list[tuple[str, Mistake]] = [
     ("answers.tool_calls", calls(function={"name": "get_weather", "arguments": {}})),
     ("answers.tool_calls", calls(function={"name": "get_weather", "arguments": '{"city": '})),
     ("answers.tool_calls", finish("stop")),
+    ("answers.tool_choice_required", Mistake(forward=dropped("tool_choice"))),
+    ("answers.tool_choice_required", finish("stop")),
+    ("answers.tool_choice_required", calls(function={"name": "get_weather", "arguments": "none"})),
+    ("answers.tool_choice_named", Mistake(forward=dropped("tool_choice"))),
+    ("answers.tool_choice_named", Mistake(forward=lambda request: {**request, "tool_choice": "required"})),
     ("answers.log_id", Mistake(headers=dropped("x-log-id"))),
 ]  # fmt: skip
 

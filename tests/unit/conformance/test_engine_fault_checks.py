@@ -1,5 +1,7 @@
 """Each wrong way with an engine's fault has a gateway that goes it, and a check that notices."""
 
+from typing import Any
+
 import pytest
 
 from openbigmodel.conformance.engine_fault_checks import CHECKS
@@ -19,12 +21,31 @@ def recoded(body: Members) -> Members:
     return {**body, "error": {**body["error"], "code": "1234", "message": "upstream error"}}
 
 
+def one_behind() -> Any:
+    """Each event but the first waits for the next one, as in a gateway that looks for a seam."""
+    kept: list[Members] = []
+
+    def change(chunk: Members) -> list[Members]:
+        if any(choice.get("finish_reason") for choice in chunk["choices"]):
+            told, kept[:] = [*kept, chunk], []
+            return told
+        if not kept and chunk["choices"][0]["delta"].get("reasoning_content"):
+            return [chunk]
+        told, kept[:] = list(kept), [chunk]
+        return told
+
+    return change
+
+
 _DEATHS = ("reset", "closed", "ended", "done_only", "error_event")
 PLANTED: list[tuple[str, Mistake]] = [
     ("engine_faults.streams_at_once", Mistake(buffers=True)),
+    *(("engine_faults.streams_at_once", Mistake(buffers=True, passes_first=count)) for count in (1, 3)),
+    ("engine_faults.streams_at_once", Mistake(chunk=one_behind())),
     ("engine_faults.left_stream", Mistake(cancels=False)),
     ("engine_faults.left_answer", Mistake(cancels=False)),
-    *((f"engine_faults.code_{code}", Mistake(error=recoded)) for code in ("1301", "1302", "1113", "1308", "1261")),
+    *((f"engine_faults.code_{code}", Mistake(error=recoded)) for code in ("1301", "1302", "1305", "1113", "1308", "1261")),
+    *((f"engine_faults.code_{code}", Mistake(headers=dropped("retry-after"))) for code in ("1302", "1305", "1113", "1308")),
     ("engine_faults.code_1113", Mistake(status=lambda status: 402 if status == 429 else status)),
     ("engine_faults.code_1302", Mistake(error=lambda body: {"error": {**body["error"], "message": "slow"}})),
     ("engine_faults.content_filter", Mistake(error=dropped("contentFilter"))),

@@ -66,9 +66,20 @@ def test_content_that_glm_does_not_know_is_found() -> None:
     assert unknown_part({"messages": [{"content": parts[:1]}, None]}) == "" == unknown_part({})
 
 
+def test_a_tool_is_called_where_that_helps_or_has_to_be() -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("get_weather", "now")]
+    hello = {"messages": [{"role": "user", "content": "hello"}], "tools": [{"type": "mcp"}, *tools]}
+    named = {"type": "function", "function": {"name": "now"}}
+
+    assert everyday(hello).calls == everyday({**hello, "tool_choice": "auto"}).calls == ()
+    assert everyday({**hello, "tool_choice": "required"}).calls == (("get_weather", ('{"city": "北京"}',)),)
+    assert everyday({**hello, "tool_choice": named}).calls == (("now", ("{}",)),)
+    assert everyday({**hello, "tools": [], "tool_choice": "required"}).calls == ()
+
+
 def test_plain_questions_have_good_answers() -> None:
     tools = [{"type": "function", "function": {"name": "get_weather"}}]
-    question = [{"role": "user", "content": "?"}]
+    question = [{"role": "user", "content": "天气?"}]
     assert everyday({"messages": question, "tools": tools}).finish_reason == "tool_calls"
     assert everyday({"messages": [*question, {"role": "tool"}], "tools": tools}).finish_reason == "stop"
     assert everyday({"messages": question, "max_tokens": 2}).finish_reason == "length"

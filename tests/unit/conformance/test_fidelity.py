@@ -2,8 +2,8 @@
 
 import pytest
 
-from openbigmodel.conformance.checks import check
-from openbigmodel.conformance.fidelity import ROWS, verdict_of
+from openbigmodel.conformance.checks import BACKEND_GROUPS, check
+from openbigmodel.conformance.fidelity import FROM_OUTSIDE, ROWS, WITHOUT_MEANING, verdict_of, verdicts_due
 from openbigmodel.conformance.subject import Subject
 from openbigmodel.conformance.suite import CHECKS, Outcome, Report, Verdict
 
@@ -31,3 +31,16 @@ def test_a_row(verdicts: list[Verdict], sign: str) -> None:
 
 def test_every_row_has_checks_and_every_check_a_known_row() -> None:
     assert {one.row for one in CHECKS} - {""} == set(ROWS)
+
+
+@pytest.mark.parametrize("kind", ["glm", "openai"])
+def test_every_row_has_a_required_check_for_each_kind_unless_it_means_nothing_there(kind: str) -> None:
+    rows = {one.row for one in CHECKS if kind in one.upstreams and one.required} - {""}
+    assert {row for row, sign in verdicts_due(kind).items() if sign == "✓"} == rows
+    assert not [row for row, of in WITHOUT_MEANING if of == "glm"]
+
+
+def test_what_shows_from_outside_is_judged_without_an_engine_of_ours() -> None:
+    found = {one.id: one for one in CHECKS if one.group not in BACKEND_GROUPS and one.required}
+    assert FROM_OUTSIDE.keys() <= ROWS.keys()
+    assert {check_id for ids in FROM_OUTSIDE.values() for check_id in ids} <= found.keys()

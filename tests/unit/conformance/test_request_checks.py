@@ -26,6 +26,8 @@ REFUSED: list[tuple[str, Any]] = [
     ),
     ("tools_mixed", lambda request: len(request.get("tools", ())) == 2),
     ("tool_choice_none", lambda request: request.get("tool_choice") == "none"),
+    ("tool_choice_required", lambda request: request.get("tool_choice") == "required"),
+    ("tool_choice_named", lambda request: isinstance(request.get("tool_choice"), dict)),
     ("tool_stream", "tool_stream"),
     *(
         (f"response_format_{name}", lambda request, kind=kind: request.get("response_format", {}).get("type") == kind)

@@ -2,6 +2,7 @@ import asyncio
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -248,5 +249,39 @@ def test_a_file_that_others_could_read_is_closed_to_them_and_a_link_is_not_follo
         (tmp_path / "link.db").symlink_to(path)
         with pytest.raises(DatabaseError):
             Database.open(tmp_path / "link.db")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "free", "said"),
+    [
+        (apsw.IOError("disk I/O error"), 0, "disk I/O error; the disk is full"),
+        (apsw.IOError("disk I/O error"), 2**30, "disk I/O error"),
+        (
+            apsw.CantOpenError("unable to open database file"),
+            0,
+            "unable to open database file; the disk is full",
+        ),
+        (apsw.FullError("database or disk is full"), 2**30, "the disk is full"),
+        (apsw.CorruptError("malformed"), 0, "malformed"),
+        (OSError(28, "No space left on device"), 0, "No space left on device"),
+    ],
+    ids=["index", "broken", "no log", "full", "corrupt", "new file"],
+)
+def test_a_full_disk_is_named_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, free: int, said: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    disk = SimpleNamespace(f_bavail=free // 512, f_frsize=512)
+    monkeypatch.setattr("openbigmodel.db.connection.migrate", fails)
+    monkeypatch.setattr("openbigmodel.db.connection.os.statvfs", lambda _: disk)
+
+    async def main() -> None:
+        with pytest.raises(DatabaseError) as caught:
+            Database.open(tmp_path / "x.db")
+        assert str(caught.value) == f"The database {tmp_path / 'x.db'} cannot be opened: {said}"
 
     asyncio.run(main())

@@ -60,7 +60,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
 
 def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    with pytest.raises(DataFolderError, match="cannot be used: File exists"):
+    with pytest.raises(DataFolderError, match="data is a file, not a folder"):
         DataFolder.open(tmp_path / "data")
 
 

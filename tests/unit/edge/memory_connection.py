@@ -3,6 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.server import ServerState
@@ -17,6 +18,7 @@ from openbigmodel.edge import (
     Sink,
     uvicorn_config,
 )
+from openbigmodel.room import Room
 
 Message = MutableMapping[str, Any]
 HOST = b"Host: a\r\n"
@@ -91,6 +93,11 @@ class Producer:
         self.calls.append("client_left")
 
 
+@dataclass(frozen=True)
+class Accepted:
+    owner: bytes
+
+
 class ScriptedRoute:
     """Hands each request to the test: `sinks`, `bodies` and `producers` have one entry per request run."""
 
@@ -107,10 +114,14 @@ class ScriptedRoute:
         if head.get(b"authorization") == b"wrong":
             sink.respond(401, b"x-a: b\r\n", b"no")
             return None
-        return "accepted"
+        return Accepted(head.get(b"x-owner") or b"somebody")
+
+    def owner(self, accepted: object) -> str:
+        assert isinstance(accepted, Accepted)
+        return accepted.owner.decode()
 
     def run(self, accepted: object, head: RequestHead, body: bytes, sink: Sink) -> Exchange | None:
-        assert accepted == "accepted"
+        assert isinstance(accepted, Accepted)
         self.bodies.append(body)
         self.sinks.append(sink)
         self.producers.append(Producer())
@@ -158,6 +169,7 @@ class Client:
         limits: EdgeLimits | None = None,
         *,
         edge: Edge | None = None,
+        room: Room | None = None,
         route: HotRoute | None = None,
         app: ScriptedApp | None = None,
     ) -> None:
@@ -165,7 +177,11 @@ class Client:
         self.route = ScriptedRoute()
         self.app = app or ScriptedApp()
         self.edge = edge or Edge(
-            {b"/hot": route or self.route}, limits, clock=lambda: self.now, wall_s=lambda: 0.0
+            {b"/hot": route or self.route},
+            limits,
+            unfinished=room,
+            clock=lambda: self.now,
+            wall_s=lambda: 0.0,
         )
         config = uvicorn_config(self.edge, self.app)
         config.load()

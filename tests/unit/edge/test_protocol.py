@@ -2,7 +2,8 @@
 
 import pytest
 
-from openbigmodel.edge import Edge, EdgeLimits, Exchange, RequestHead, Sink
+from openbigmodel.edge import Edge, Exchange, RequestHead, Sink
+from openbigmodel.room import Room
 from tests.unit.edge.memory_connection import (
     DATE,
     Client,
@@ -250,18 +251,78 @@ async def test_a_late_call_never_reaches_the_next_answer() -> None:
     assert client.state() == "open"
 
 
+def edge_with_room(bytes_max: int) -> tuple[Edge, Room]:
+    room = Room(bytes_max)
+    return Edge({b"/hot": ScriptedRoute()}, unfinished=room), room
+
+
 @on_loop
 async def test_bodies_that_are_not_yet_whole_have_a_bound_in_all() -> None:
-    edge = Edge({b"/hot": ScriptedRoute()}, EdgeLimits(waiting_bytes_max=150))
+    edge, room = edge_with_room(1500)
     first, second, third = Client(edge=edge), Client(edge=edge), Client(edge=edge)
-    first.feed(hot(b"x" * 100, length=200))
-    second.feed(hot(b"x" * 50, length=200))
-    assert edge.waiting_bytes == 150
-    third.feed(hot(b"x" * 50, length=200))
+    first.feed(hot(b"x" * 136, length=1000))
+    second.feed(hot(b"x" * 236, length=300))
+    assert room.taken == 500
+    third.feed(hot(b"x", length=200))
     assert third.statuses == [503]
-    assert edge.waiting_bytes == 150
+    assert room.taken == 500
 
     first.protocol.connection_lost(None)
-    second.feed(b"x" * 150)
+    second.feed(b"x" * 64)
 
-    assert edge.waiting_bytes == 0
+    assert room.taken == 0
+
+
+@on_loop
+async def test_who_fills_the_room_with_unfinished_bodies_is_refused_and_nobody_else() -> None:
+    edge, room = edge_with_room(100_000)
+    greedy = [Client(edge=edge) for _ in range(20)]
+    for client in greedy:
+        client.feed(hot(b"x" * 9000, b"X-Owner: greedy", length=10_000))
+    assert {503} == {status for client in greedy for status in client.statuses}
+    assert 25_000 < room.taken <= 100_000 // 3
+
+    others = [Client(edge=edge) for _ in range(100)]
+    for number, client in enumerate(others):
+        client.feed(hot(b"", b"X-Owner: %d" % number, length=300), b"x" * 150)
+    for client in others:
+        client.feed(b"x" * 150)
+    assert [client.statuses for client in others] == [[]] * 100
+    large = Client(edge=edge)
+    large.feed(hot(b"x" * 20_000, b"X-Owner: large", length=40_000), b"x" * 20_000)
+    assert [len(body) for body in edge_bodies(edge)] == [300] * 100 + [40_000]
+
+    for client in greedy:
+        client.lose()
+    assert room.taken == 0
+
+
+@on_loop
+async def test_a_body_that_comes_in_one_piece_after_its_head_needs_no_room() -> None:
+    edge, room = edge_with_room(10)
+    client = Client(edge=edge)
+    client.feed(hot(b"", length=50_000), b"x" * 50_000)
+    assert edge_bodies(edge) == [b"x" * 50_000]
+    assert room.taken == 0
+
+
+@on_loop
+@pytest.mark.parametrize("end", ["malformed", "late", "gone"])
+async def test_a_body_that_goes_wrong_gives_its_room_back(end: str) -> None:
+    room = Room(1000)
+    client = Client(room=room)
+    client.feed(chunked(b"/hot", b"3\r\nabc\r\n"))
+    assert room.taken
+    if end == "malformed":
+        client.feed(b"3;x=y\r\n")
+    elif end == "late":
+        client.pass_time(31)
+    else:
+        client.protocol.eof_received()
+    assert room.taken == 0
+
+
+def edge_bodies(edge: Edge) -> list[bytes]:
+    route = edge.hot_routes[b"/hot"]
+    assert isinstance(route, ScriptedRoute)
+    return route.bodies

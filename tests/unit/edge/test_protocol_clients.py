@@ -15,6 +15,10 @@ from tests.unit.edge.memory_connection import (
 )
 
 
+class LargeRoute(ScriptedRoute):
+    body_limit = 10 << 20
+
+
 @on_loop
 async def test_a_slow_reader_pauses_its_producer() -> None:
     client = Client()
@@ -234,17 +238,32 @@ async def test_a_head_must_be_complete_in_time_however_it_trickles() -> None:
 
 @on_loop
 async def test_a_body_must_make_progress() -> None:
-    client = Client()
-    client.feed(hot(b"x", length=50_000))
+    client = Client(route=(route := LargeRoute()))
+    client.feed(hot(b"x", length=300_000))
     client.pass_time(25)
-    client.feed(b"x" * 5000)
+    client.feed(b"x" * 30 * 4096)
     client.pass_time(25)
     assert client.sent == b""
     for _ in range(6):
-        client.feed(b"x")  # a trickle isn't progress
+        client.feed(b"x" * 4000)  # a trickle isn't progress
         client.pass_time(1)
     assert client.statuses == [408]
-    assert client.route.bodies == []
+    assert route.bodies == []
+
+
+@on_loop
+@pytest.mark.parametrize(("bytes_per_s", "statuses"), [(5000, []), (4000, [408])])
+async def test_a_large_body_may_be_slow_if_it_is_steady(bytes_per_s: int, statuses: list[int]) -> None:
+    client = Client(route=(route := LargeRoute()))
+    size = 9_000_000
+    client.feed(hot(b"", length=size))
+    for sent in range(0, size, bytes_per_s):
+        client.feed(b"x" * min(bytes_per_s, size - sent))
+        client.pass_time(1)
+        if client.statuses:
+            break
+    assert client.statuses == statuses
+    assert [len(body) for body in route.bodies] == ([] if statuses else [size])
 
 
 @on_loop

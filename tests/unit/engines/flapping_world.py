@@ -20,12 +20,16 @@ from openbigmodel.engines.engine_errors import fault_of_engine
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.policy import ATTEMPTS_MAX, Balancer
+from openbigmodel.engines.pulse import Pulse
 from openbigmodel.engines.retry_budget import RETRIES_A_SECOND_MIN, RETRY_SHARE
 from openbigmodel.inference.attempt import outcome_of_fault
 
 SECONDS = 60.0
-# A request that hears nothing for so long is asked of the next engine.
-FIRST_TOKEN_TIMEOUT_S = 1.0
+# Before, all is well, so that there are retries to spend; afterwards too, but for engines that are still down, so that
+# what was begun comes to its end as it would in between.
+CALM_S = 3.0
+# Who looks after silent engines looks once a second.
+SWEEP_S = 1.0
 
 
 class Wrong(AssertionError):  # noqa: N818  a verdict
@@ -43,6 +47,8 @@ class Weather:
     refused_429: float = 0.005
     busy_every_s: float = 30.0
     busy_s: float = 1.0
+    # A request that hears nothing for so long is asked of the next engine, or lost.
+    first_token_s: float = 1.0
     bad_requests: float = 0.1
     leaving: float = 0.03
     # Engines that are up fail so many requests, each on its own.
@@ -73,6 +79,8 @@ class Engine:
 
     def fall(self) -> None:
         world, weather = self.world, self.world.weather
+        if world.now_s >= world.end_s:
+            return
         self.trouble = world.random.choice(("refuses", "resets", "500", "hangs"))
         for request in list(self.asked):
             request.broken()
@@ -80,6 +88,9 @@ class Engine:
 
     def rise(self) -> None:
         self.trouble = ""
+        # What hung was killed.
+        for request in list(self.asked):
+            request.broken()
         self.live()
 
     def be_busy(self, busy: bool) -> None:
@@ -102,6 +113,7 @@ class Request:
     tried: list[Candidate[Engine]] = field(default_factory=list)
     seat: Seat[Engine] | None = None
     started: bool = False
+    begun_s: float = 0.0
 
     def begin(self) -> None:
         world = self.world
@@ -114,10 +126,10 @@ class Request:
             status("lost")
             status(f"lost after {len(self.tried)}")
             return
-        # Afterwards no requests come that would earn the last ones their retries.
         world.seen["attempts"] += world.now_s < world.end_s
         engine = seat.target
         world.check_probe(engine, self)
+        seat.expect(0 if self.whole else 1000)
         self.tried.append(seat.candidate)
         engine.asked[self] = None
         self.ask(engine, seat)
@@ -134,7 +146,7 @@ class Request:
         elif engine.trouble == "resets":
             later(0.01, lambda: self.fails("reset"))
         elif engine.trouble == "hangs":
-            later(FIRST_TOKEN_TIMEOUT_S, lambda: self.fails("timeout"))
+            later(weather.first_token_s, lambda: self.fails("timeout"))
         elif engine.trouble == "500":
             later(0.01, lambda: self.answers(500))
         elif self.bad:
@@ -156,6 +168,9 @@ class Request:
     def serves(self) -> None:
         self.leaves(Outcome.SERVED, "an answer")
         self.world.new("served")
+        # An answer itself takes 1.1 s at most.
+        if self.world.now_s - self.begun_s > 10.0:
+            self.world.new("served late")
 
     def answers(self, status: int) -> None:
         came_to = outcome_of_status(status)
@@ -210,7 +225,7 @@ class World:
         self.random = random.Random(seed)
         self.weather = weather
         self.now_s = 1000.0
-        self.end_s = self.now_s + SECONDS
+        self.end_s = self.now_s + CALM_S + SECONDS
         self.cause = ""
         self.seen: Counter[str] = Counter()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -218,7 +233,10 @@ class World:
         self.engines = [Engine(self, f"e{number}") for number in range(weather.engines)]
         self.balancer = Balancer(
             weather.balance,
-            [Candidate(engine, engine.load, engine.breaker) for engine in self.engines],
+            [
+                Candidate(engine, engine.load, engine.breaker, pulse=Pulse(weather.first_token_s))
+                for engine in self.engines
+            ],
             self.random.random,
             self.now_s,
         )
@@ -226,13 +244,28 @@ class World:
     def after(self, seconds: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self.now_s + seconds, next(self._count), what))
 
+    def sweep(self) -> None:
+        """Move those to others who wait for an engine that has been silent for too long; see Asking.too_silent."""
+        for engine in self.engines:
+            for request in list(engine.asked):
+                seat = request.seat
+                assert seat is not None
+                if request.started and not engine.trouble:
+                    seat.spoke(self.now_s)
+                if seat.overdue(self.now_s) and self.balancer.elsewhere(self.now_s, request.tried):
+                    seat.moves()
+                    self.new("moved")
+                    request.fails("timeout")
+        self.after(SWEEP_S, self.sweep)
+
     def run(self) -> Counter[str]:
         """All that was seen. Raises Wrong."""
         for engine in self.engines:
-            engine.live()
+            self.after(CALM_S, engine.live)
             engine.be_busy(busy=False)
         self.arrive()
-        while self._events and self.now_s < self.end_s + 30:
+        self.sweep()
+        while self._events and self.now_s < self.end_s + 60 + self.weather.first_token_s:
             self.now_s, _, what = heapq.heappop(self._events)
             what()
         for engine in self.engines:
@@ -242,7 +275,7 @@ class World:
 
     def arrive(self) -> None:
         weather, chance = self.weather, self.random
-        if self.now_s >= self.end_s:
+        if self.now_s >= self.end_s + 10 * CALM_S:
             return
         request = Request(
             self,
@@ -252,7 +285,8 @@ class World:
             duration_s=chance.uniform(0.05, 1.0),
             key=chance.getrandbits(64),
         )
-        self.seen["requests"] += 1
+        self.seen["requests"] += self.now_s < self.end_s
+        request.begun_s = self.now_s
         request.begin()
         if chance.random() < weather.leaving:
             self.after(chance.uniform(0.0, 1.0), request.client_leaves)

@@ -2,10 +2,17 @@
 
 import pytest
 
-from openbigmodel.engines.candidate import BUSY_MAX_S, BUSY_S, MISCONFIGURED_S, Candidate
+from openbigmodel.engines.candidate import (
+    BUSY_MAX_S,
+    BUSY_S,
+    MISCONFIGURED_S,
+    WHOLE_OVERDUE_S,
+    Candidate,
+)
 from openbigmodel.engines.circuit_breaker import FAILURES_IN_A_ROW, CircuitBreaker
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.outcome import Outcome
+from openbigmodel.engines.pulse import Pulse
 
 NOT_ITS_FAULT = [Outcome.BUSY, Outcome.MISCONFIGURED, Outcome.REFUSED, Outcome.LEFT]
 
@@ -130,3 +137,80 @@ def test_its_place_is_its_names_whatever_its_position() -> None:
         return Candidate("t", EngineLoad("e"), CircuitBreaker("e", lambda: 0.0), name=name).place
 
     assert place("a") == place("a") != place("b")
+
+
+def watched() -> tuple[Candidate[str], Pulse]:
+    pulse = Pulse()
+    breaker = CircuitBreaker("e", lambda: 0.0)
+    return Candidate("target", EngineLoad("e"), breaker, pulse=pulse), pulse
+
+
+@pytest.mark.parametrize(("prompt_bytes", "silent_s"), [(0, 61.0), (4096, 3.0)])
+@pytest.mark.parametrize("outcome", Outcome)
+def test_nobody_waits_any_more_however_it_went(outcome: Outcome, prompt_bytes: int, silent_s: float) -> None:
+    candidate, _ = watched()
+    seat = candidate.take(0.0)
+    seat.expect(prompt_bytes)
+    assert candidate.silent(silent_s)
+    seat.leave(outcome, silent_s)
+    assert not candidate.silent(silent_s + 1)
+
+
+def test_a_seat_that_nobody_was_asked_at_waits_for_nothing() -> None:
+    candidate, _ = watched()
+    seat = candidate.take(0.0)
+    assert not candidate.silent(61.0)
+    seat.leave(Outcome.LEFT, 61.0)
+    candidate.take(61.0).expect(4096)
+    assert candidate.silent(64.0)
+
+
+def test_its_breaker_knows_better_than_its_pulse() -> None:
+    candidate, _ = watched()
+    candidate.take(0.0).expect(4096)
+    assert candidate.silent(3.0)
+    for _ in range(FAILURES_IN_A_ROW):
+        candidate.take(0.0).leave(Outcome.FAILED, 3.0)
+    assert state_of(candidate.breaker) == "open"
+    assert not candidate.silent(3.0)
+
+
+def test_overdue_until_the_first_word() -> None:
+    candidate, _ = watched()
+    seat = candidate.take(0.0)
+    seat.expect(4096)
+    other = candidate.take(0.0)
+    other.expect(4096)
+    assert not seat.overdue(10.0)
+    assert seat.overdue(20.0)
+    other.answered(20.0)
+    assert not seat.overdue(20.0)
+    seat.spoke(30.0)
+    # It has shown how slow it may be.
+    assert not seat.overdue(90.0)
+    assert seat.overdue(120.0)
+    seat.moves()
+    assert not seat.overdue(120.0)
+    seat.answered(120.0)
+    assert not seat.overdue(999.0)
+
+
+def test_a_whole_answer_is_overdue_only_at_an_engine_that_keeps_failing() -> None:
+    candidate, _ = watched()
+    seat = candidate.take(0.0)
+    seat.expect(0)
+    assert not seat.overdue(10 * WHOLE_OVERDUE_S)
+    for _ in range(FAILURES_IN_A_ROW):
+        candidate.take(0.0).leave(Outcome.FAILED, 10.0)
+    assert not seat.overdue(WHOLE_OVERDUE_S - 1)
+    assert seat.overdue(WHOLE_OVERDUE_S)
+
+
+def test_where_nobody_else_could_be_asked_nobody_is_overdue() -> None:
+    candidate = new()
+    seat = candidate.take(0.0)
+    seat.expect(4096)
+    seat.spoke(1.0)
+    seat.moves()
+    assert not seat.overdue(1e6)
+    assert not candidate.silent(1e6)

@@ -388,3 +388,19 @@ TestMachine = Machine.TestCase
 def test_the_constants_keep_what_the_project_promises() -> None:
     assert FAILURES_IN_A_ROW <= 5, "open after five failures at most"
     assert breakers.BACK_OFF_S < breakers.BACK_OFF_MAX_S
+
+
+def test_worth_a_look_half_a_second_after_it_opened_however_long_its_back_off() -> None:
+    breaker = CircuitBreaker("e", lambda: 1.0)
+    assert not breaker.worth_a_look(1e6)
+    now_s = 100.0
+    for _ in range(FAILURES_IN_A_ROW):
+        breaker.failed(breaker.number, now_s)
+    for _ in range(5):
+        now_s = breaker.due_s
+        breaker.failed(breaker.allow(now_s), now_s)
+    assert breaker.due_s - now_s > 5 * BACK_OFF_S
+    assert not breaker.worth_a_look(now_s + 0.9 * BACK_OFF_S)
+    assert breaker.worth_a_look(now_s + BACK_OFF_S)
+    assert breaker.press(now_s + BACK_OFF_S)
+    assert not breaker.worth_a_look(now_s + 2 * BACK_OFF_S), "somebody looks already"

@@ -289,6 +289,40 @@ def test_a_call_cancelled_before_it_is_connected_is_never_sent() -> None:
     run(test())
 
 
+class _Hangs(asyncio.Protocol):
+    """A server that says nothing, and writes down what it hears of the end of a connection."""
+
+    def __init__(self, heard: list[object]) -> None:
+        self.heard = heard
+
+    def data_received(self, data: bytes) -> None:
+        self.heard.append("request")
+
+    def eof_received(self) -> bool:
+        self.heard.append("half closed")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.heard.append(type(exc))
+
+
+def test_a_cancelled_call_does_not_look_like_one_whose_asker_has_no_more_to_say() -> None:
+    async def test() -> None:
+        heard: list[object] = []
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Hangs(heard), "127.0.0.1", 0)
+        pool = ConnectionPool(Endpoint("127.0.0.1", server.sockets[0].getsockname()[1]))
+        call = pool.post("/x", b"{}", Listener())
+        await until(lambda: heard == ["request"])
+        assert pool.busy
+        call.cancel()
+        await until(lambda: heard == ["request", ConnectionResetError])
+        await until(lambda: not pool.busy)
+        server.close()
+
+    run(test())
+
+
 def test_a_cancelled_call_stops_the_engine_and_says_no_more() -> None:
     async def test() -> None:
         async with FakeEngine() as engine:

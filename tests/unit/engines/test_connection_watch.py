@@ -1,6 +1,6 @@
 """What a pool tells of its endpoint: headers of refusals, trouble, and which credential goes where."""
 
-from openbigmodel.engines.connection import ConnectionPool
+from openbigmodel.engines.connection import ConnectionPool, EngineCall
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Data, End, Head, Step
@@ -15,8 +15,8 @@ class Diary:
         self.doubtful = doubtful
         self.told: list[object] = []
 
-    def answered(self, path: str, status: int) -> None:
-        self.told.append((path, status))
+    def answered(self, call: EngineCall, status: int) -> None:
+        self.told.append((call.path, status))
 
     def unreachable(self, reason: str) -> None:
         self.told.append(reason)

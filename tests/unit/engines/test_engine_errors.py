@@ -7,7 +7,7 @@ import pytest
 from openbigmodel.engines.engine_errors import (
     EngineFault,
     RelayedError,
-    error_of_engine,
+    code_and_text,
     fault_of_engine,
     kind_of_body,
     kind_of_error,
@@ -15,6 +15,11 @@ from openbigmodel.engines.engine_errors import (
     status_of_event,
 )
 from openbigmodel.errors import ApiError, error_headers, render_error
+
+
+def error_of_engine(status: int, body: bytes, error_id: str) -> ApiError:
+    """The error for the caller alone."""
+    return fault_of_engine(status, body, error_id).error
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -66,6 +71,26 @@ def test_error_bodies_of_all_shapes(body: bytes, text: str) -> None:
     assert error_of_engine(400, body, "id-1").message("en") == f"Invalid API parameter: {text}"
 
 
+def test_an_engine_without_eyes_is_told_of_in_our_words() -> None:
+    text = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+    body = json.dumps({"error": {"code": 500, "message": text, "type": "server_error"}}).encode()
+    fault = fault_of_engine(500, body, "id-1")
+
+    assert (fault.error.code, fault.retry, fault.blames) == ("1210", "never", "caller")
+    assert "该模型背后的引擎不支持其中的图片" in fault.error.message("zh")
+    assert "takes no" not in fault.error.message("en") and "does not take the images" in fault.error.message(
+        "en"
+    )
+    assert "mmproj" not in fault.error.message("zh") + fault.error.message("en")
+
+
+def test_a_model_without_tools_is_told_of_in_the_engines_words() -> None:
+    text = "registry.ollama.ai/library/glm4:latest does not support tools"
+    error = error_of_engine(400, json.dumps({"error": {"message": text}}).encode(), "id-1")
+
+    assert error.message("en") == f"Invalid API parameter: {text}"
+
+
 def test_a_busy_engine_is_a_busy_platform() -> None:
     error = error_of_engine(429, b"", "id-1")
 
@@ -87,6 +112,7 @@ def test_everything_else_is_the_operators_business(status: int) -> None:
         (b'{"error": {"code": "model_not_found"}}', "model_not_found"),
         (b'{"type": "BadRequest"}', "BadRequest"),
         (b'{"error": {"code": 500}}', "no type"),
+        (b'{"code": 1113, "msg": "the prompt was: secret"}', "1113"),
         (b'{"error": {"type": "the prompt was: secret"}}', "no type"),
         (b'{"error": null}', "no type"),
         (b"[1]", "no type"),
@@ -132,6 +158,25 @@ def test_a_number_where_glm_has_a_code_is_no_code() -> None:
     assert error_of_engine(500, body, "id").code == "1234"
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"error": {"code": 1113, "message": "x"}}', b'{"code": 1113, "msg": "x"}']
+)
+def test_of_a_platform_that_speaks_glm_it_is_one(body: bytes) -> None:
+    fault = fault_of_engine(429, body, "id", relays=True)
+
+    assert (judged(fault), fault.error.message("en")) == (("1113", "never", "operator"), "x")
+    assert code_and_text(429, body) == ("1113", "x")
+    assert status_of_event(body, relays=True) == 429
+
+
+def test_a_status_where_glm_has_a_code_is_none() -> None:
+    for code in (401, "401"):
+        body = json.dumps({"code": code, "msg": "令牌已过期或验证不正确"}).encode()
+        assert code_and_text(401, body)[0] == "1000"
+        assert status_of_event(body, relays=True) == (401 if code == 401 else 500)
+        assert judged(fault_of_engine(401, body, "id", relays=True)) == ("1234", "elsewhere", "operator")
+
+
 def judged(fault: EngineFault) -> tuple[str, str, str]:
     return fault.error.code, fault.retry, fault.blames
 
@@ -147,6 +192,18 @@ def body_of(**error: object) -> bytes:
         (400, body_of(message="no", param="temperature", code=400), ("1214", "never", "caller")),
         (422, b'{"detail": [{"loc": ["body", "top_p"], "msg": "no"}]}', ("1214", "never", "caller")),
         (400, body_of(message="no", param="stream_options"), ("1234", "elsewhere", "operator")),
+        (
+            400,
+            body_of(
+                message="Unrecognized request argument supplied: chat_template_kwargs",
+                type="invalid_request_error",
+                param=None,
+                code=None,
+            ),
+            ("1234", "elsewhere", "operator"),
+        ),
+        (405, b"", ("1234", "elsewhere", "operator")),
+        (415, b"", ("1234", "elsewhere", "operator")),
         (400, body_of(message="tools param requires --jinja flag"), ("1234", "elsewhere", "operator")),
         (400, body_of(message="maximum context length is 1"), ("1261", "never", "caller")),
         # Some engines take too long a prompt for a fault of their own.

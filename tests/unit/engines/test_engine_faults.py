@@ -3,9 +3,10 @@
 import pytest
 
 from openbigmodel.engines.engine_faults import (
-    caller_field,
+    field_of,
     is_about_setup,
     is_beyond_model,
+    is_blind,
     is_overload,
     is_too_long,
 )
@@ -91,11 +92,14 @@ def test_an_engine_with_too_much_to_do(text: str) -> None:
     "text",
     [
         "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        "zai-org/GLM-4.6 is not a multimodal model",
+        "At most 0 image(s) may be provided in one prompt.",
         "registry.ollama.ai/library/glm4:latest does not support tools",
     ],
 )
 def test_what_the_model_cannot_do(text: str) -> None:
     assert is_beyond_model(text)
+    assert is_blind(text) == ("tools" not in text)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +124,43 @@ def test_what_the_model_cannot_do(text: str) -> None:
     ],
 )
 def test_the_field_that_an_engine_minds(place: str, text: str, field: str) -> None:
-    assert caller_field(place, text) == (field, False)
+    assert field_of(place, text) == (field, False)
 
 
 @pytest.mark.parametrize("place", ["stream_options", "body.chat_template_kwargs.enable_thinking"])
 def test_a_field_of_ours(place: str) -> None:
-    assert caller_field(place, "") == ("", True)
+    assert field_of(place, "") == (place.removeprefix("body.").partition(".")[0], True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unrecognized request argument supplied: chat_template_kwargs",
+        "Unrecognized request arguments supplied: chat_template_kwargs, top_k",
+        "Unknown parameter: 'chat_template_kwargs'.",
+        "Unsupported parameter: chat_template_kwargs",
+        "property 'chat_template_kwargs' is unsupported",
+        "1 validation error for ChatCompletionRequest\nchat_template_kwargs\n  Extra inputs are not permitted",
+        "Additional properties are not allowed ('chat_template_kwargs' was unexpected)",
+        "create() got an unexpected keyword argument 'chat_template_kwargs'",
+        "Failed to deserialize: unknown field `chat_template_kwargs`, expected one of `model`, `messages`",
+        'json: unknown field "chat_template_kwargs"',
+        "chat_template_kwargs is not supported by this model",
+    ],
+)
+def test_a_sentence_about_a_field_of_ours(text: str) -> None:
+    assert field_of("", text) == ("chat_template_kwargs", True)
+    assert field_of("", text.replace("chat_template_kwargs", "frobnicate")) == ("", False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unknown field `frobnicate`, expected one of `model`, `stream_options`",
+        "stream_options must be an object",
+        "Extra text. The rest of it says nothing of stream_options",
+        "my_stream_options is unknown",
+    ],
+)
+def test_a_field_of_ours_that_is_not_what_it_minds(text: str) -> None:
+    assert field_of("", text) == ("", False)

@@ -150,6 +150,17 @@ def test_what_is_known_of_a_model(tmp_path: Path) -> None:
     assert known is not None and own is not None
 
     assert (known.model.max_tokens, known.model.default_max_tokens) == (1000, 1000)
+    own_terms = ENGINES.replace(
+        "max_tokens = 1000", "max_tokens = 1000\ndefault_max_tokens = 300\ncontext_tokens = 4096"
+    )
+    again = registry_of(tmp_path, own_terms).route("glm-4.6")
+    assert again is not None
+    assert (again.model.default_max_tokens, again.model.context_tokens) == (300, 4096)
+    unbounded = registry_of(
+        tmp_path, ENGINES.replace("max_tokens = 1000", "default_max_tokens = 999999")
+    ).route("glm-4.6")
+    assert unbounded is not None
+    assert unbounded.model.default_max_tokens == unbounded.model.max_tokens == 131072
     # Of a model that nobody has heard of, nothing is held back.
     assert (own.model.thinking, own.model.reasoning_tokens, own.model.cached_tokens) == (
         "dynamic",
@@ -181,9 +192,9 @@ def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
 def test_the_catalogue_has_limits_for_those_who_want_them(tmp_path: Path) -> None:
     wanted = "[server]\ncatalog_limits = true\n"
     registry = registry_of(tmp_path, wanted + LIMITED)
-    assert limits_of(registry, "glm-4.6") == {"V0": ModelLimits(in_flight=3)}
+    assert set(limits_of(registry, "glm-4.6").values()) == {ModelLimits(in_flight=3)}
     assert limits_of(registry, "my-own") == {"*": ModelLimits(rpm=6)}
-    assert limits_of(registry_of(tmp_path, wanted), "glm-5.3") == {"V0": ModelLimits(in_flight=1)}
+    assert limits_of(registry_of(tmp_path, wanted), "glm-5.3")["V3"] == ModelLimits(in_flight=1)
 
 
 @pytest.mark.parametrize(
@@ -358,4 +369,4 @@ def test_a_base_for_plans_is_only_where_it_can_be_known(tmp_path: Path, line: st
     cloud: Any = remote(registry_of(tmp_path, text), 0)
 
     assert (cloud._plan_pool._endpoint.url if cloud._plan_pool else "") == plan
-    assert cloud._prober._keys == (("a.b",) if plan else ())
+    assert (cloud._prober._keys, cloud._prober._plans) == (("a.b",), bool(plan))

@@ -13,6 +13,7 @@ from openbigmodel.engines.circuit_breaker import ANSWERS_MIN, FAILURES_IN_A_ROW,
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.policy import ATTEMPTS_MAX, Balancer
+from openbigmodel.engines.pulse import RETRIES_UNPROVEN_MAX, Pulse
 
 BALANCES = ["failover", "least-load", "prefix", "weighted"]
 _CHANCE = random.Random(7)
@@ -392,3 +393,70 @@ def test_others_come_before_the_same_once_more() -> None:
 def test_an_unknown_policy_is_a_bug() -> None:
     with pytest.raises(KeyError):
         Rig("fastest")
+
+
+# silence
+
+
+def asked_in_silence(rig: Rig, number: int) -> Seat[str]:
+    """A seat at an engine that says nothing from now on."""
+    candidate = rig.of[number]
+    candidate.pulse = candidate.pulse or Pulse()
+    seat = candidate.take(rig.now_s)
+    seat.expect(4096)
+    return seat
+
+
+@pytest.mark.parametrize("balance", BALANCES)
+def test_who_has_fallen_silent_is_asked_last_until_it_speaks(balance: str) -> None:
+    rig = Rig(balance)
+    seat = asked_in_silence(rig, 0)
+    rig.now_s += 3
+    assert "e0" not in {rig.choose(key) for key in KEYS}
+    rig.break_down(1, 2)
+    assert rig.choose(KEYS[0]) == "e0"
+    seat.answered(rig.now_s)
+    assert rig.choose(KEYS[0]) == "e0"
+
+
+def test_who_only_said_that_it_is_busy_is_asked_before_the_silent() -> None:
+    rig = Rig("failover", 2)
+    asked_in_silence(rig, 0)
+    rig.now_s += 3
+    rig.set_aside(1, rig.now_s + 9)
+    assert rig.choose() == "e1"
+
+
+def test_when_all_others_are_busy_the_broken_are_looked_at_early() -> None:
+    rig = Rig("failover", 2)
+    rig.break_down(0)
+    rig.of[0].breaker.due_s += 10
+    rig.set_aside(1, rig.now_s + 9)
+    assert rig.choose() == "e1"
+    rig.now_s += 1
+    assert rig.choose() == "e0"
+    rig.balancer.first(None, rig.now_s)
+    assert rig.choose() == "e1", "one looks already"
+
+
+def test_a_request_may_be_taken_over_while_there_are_retries_for_those_that_have_failed() -> None:
+    rig = Rig("failover", 4)
+    tried = [rig.of[0]]
+    assert [each.target for each in rig.balancer.elsewhere(rig.now_s, tried)] == ["e1", "e2", "e3"]
+    rig.break_down(2)
+    assert [each.target for each in rig.balancer.elsewhere(rig.now_s, tried)] == ["e1", "e3"]
+    assert rig.balancer.elsewhere(rig.now_s, [rig.of[0]] * ATTEMPTS_MAX) == []
+    while rig.balancer.budget.plenty(rig.now_s):
+        rig.balancer.budget.spend(rig.now_s)
+    assert rig.balancer.elsewhere(rig.now_s, tried) == []
+
+
+def test_those_that_one_engine_has_failed_do_not_all_go_to_one_that_may_be_gone_too() -> None:
+    rig = Rig("failover")
+    for _ in range(RETRIES_UNPROVEN_MAX):
+        asked_in_silence(rig, 1)
+    seat = rig.balancer.another(None, rig.now_s, [rig.of[0]])
+    assert seat is not None and seat.target == "e2"
+    rig.break_down(2)
+    seat = rig.balancer.another(None, rig.now_s, [rig.of[0]])
+    assert seat is not None and seat.target == "e1", "nobody else is left"

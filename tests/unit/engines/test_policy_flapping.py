@@ -1,6 +1,6 @@
 """Ten engines come and go for a minute, in worlds made from one number; and planted mistakes are found there.
 
-24 worlds, and 120 with TEST_SCALE=5, as in CI.
+48 worlds, and 240 with TEST_SCALE=5, as in CI.
 """
 
 import random
@@ -9,11 +9,13 @@ from dataclasses import replace
 
 import pytest
 
+from openbigmodel.engines import pulse
 from openbigmodel.engines.candidate import Candidate, Seat
 from openbigmodel.engines.circuit_breaker import CircuitBreaker
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.policy import Balancer
+from openbigmodel.engines.pulse import Pulse
 from openbigmodel.engines.retry_budget import RetryBudget
 from tests.conftest import SCALE
 from tests.unit.engines import flapping_world
@@ -29,19 +31,20 @@ from tests.unit.engines.flapping_world import (
 
 SEEDS = max(6, round(6 * SCALE))
 BALANCES = ["failover", "least-load", "prefix", "weighted"]
-# Of all requests of all worlds; what the project promises.
+# Of each world, however unlucky, with whatever policy; what the project promises.
 SERVED_MIN = 0.995
-# Of one world, however unlucky: one in which the only engine that is asked falls silent again and again.
-SERVED_MIN_OF_ONE = {"failover": 0.95, "least-load": 0.99, "prefix": 0.99, "weighted": 0.99}
+# Where no limit is set for silence, in which a minute of hanging engines must not show either.
+PATIENT = 600.0
 # Nothing works well: what matters is that it does not get worse.
 STORM = Weather(failing=0.4, up_s=3.0, down_s=3.0, rough=True)
 # Engines that work, and all that is no reason to think that they do not.
+PATIENT_FAILOVER = Weather(balance="failover", first_token_s=PATIENT)
 REFUSALS = Weather(up_s=1e9, refused_429=0.3, bad_requests=0.5, leaving=0.4, busy_every_s=5.0, rough=True)
 
 
 def worlds(weather: Weather, seeds: int = SEEDS) -> Counter[str]:
     """All that was seen in them. Raises Wrong."""
-    served_min = 0.0 if weather.rough else SERVED_MIN_OF_ONE[weather.balance]
+    served_min = 0.0 if weather.rough else SERVED_MIN
     totals: Counter[str] = Counter()
     for seed in range(seeds):
         seen = World(seed, weather).run()
@@ -54,10 +57,15 @@ def worlds(weather: Weather, seeds: int = SEEDS) -> Counter[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("first_token_s", [1.0, PATIENT])
 @pytest.mark.parametrize("balance", BALANCES)
-def test_with_engines_that_come_and_go_nearly_all_requests_are_served(balance: str) -> None:
-    totals = worlds(Weather(balance=balance))
-    assert served_share(totals) >= SERVED_MIN
+def test_with_engines_that_come_and_go_nearly_all_requests_are_served(
+    balance: str, first_token_s: float
+) -> None:
+    totals = worlds(Weather(balance=balance, first_token_s=first_token_s))
+    assert totals["moved"] > 0 or balance != "failover"
+    # Not at the end of ten minutes, but soon.
+    assert totals["served late"] < 0.002 * totals["served"]
     assert totals["requests"] > 10_000 * SEEDS
     assert totals["open"] > 20 * SEEDS, "too calm"
     assert totals["closed"] > 10 * SEEDS, "engines come back"
@@ -101,6 +109,10 @@ def seats_are_kept(load: EngineLoad, now_s: float) -> None:
     pass
 
 
+def never_silent(of: Pulse, now_s: float) -> bool:
+    return False
+
+
 def leaving_is_a_failure(seat: Seat[object], came_to: Outcome, now_s: float, *, why: str = "") -> None:
     leave(seat, Outcome.FAILED if came_to is Outcome.LEFT else came_to, now_s, why=why)
 
@@ -115,6 +127,7 @@ BUGS: dict[str, tuple[object, str, object, Weather]] = {
     "no budget for retries": (RetryBudget, "spend", lambda budget, now_s: True, STORM),
     "no retries": (RetryBudget, "spend", lambda budget, now_s: False, Weather()),
     "no circuit breaker": (CircuitBreaker, "failed", never_opens, Weather()),
+    "silence is not noticed": (Pulse, "silent", never_silent, PATIENT_FAILOVER),
     "seats are kept": (EngineLoad, "give_back", seats_are_kept, Weather()),
 }
 
@@ -127,6 +140,15 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(owner, name, planted)
     with pytest.raises(Wrong):
         worlds(weather, 10)
+
+
+@pytest.mark.parametrize(("bound", "seed"), [("UNPROVEN_MAX", 34), ("RETRIES_UNPROVEN_MAX", 19)])
+def test_without_it_too_many_come_to_an_engine_that_is_gone(
+    bound: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert served_share(World(seed, PATIENT_FAILOVER).run()) >= SERVED_MIN
+    monkeypatch.setattr(pulse, bound, 10**9)
+    assert served_share(World(seed, PATIENT_FAILOVER).run()) < SERVED_MIN
 
 
 def moved_beyond_need(balancer: Balancer[str], candidates: list[Candidate[str]]) -> int:

@@ -11,6 +11,7 @@ from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import Stall
 from openbigmodel.engines.probing import Found, Prober, context_of, judge, kind_of
 from openbigmodel.engines.profiles import PROFILES
+from tests.unit.engines.engine_listener import run
 
 ENDPOINT = Endpoint("engine", 8000, api_key="secret")
 Pages = dict[str, tuple[int, Any]]
@@ -38,8 +39,16 @@ class Site(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers={"server": self.server}, json=body)
 
 
-def look(site: Site, *, identify: bool = True, keys: tuple[str, ...] = ()) -> Found:
-    return asyncio.run(Prober(ENDPOINT, identify=identify, keys=keys, transport=site).look())
+def look(
+    site: Site,
+    *,
+    identify: bool = True,
+    keys: tuple[str, ...] = (),
+    plans: bool = False,
+    briefly: bool = False,
+) -> Found:
+    prober = Prober(ENDPOINT, identify=identify, keys=keys, plans=plans, transport=site)
+    return asyncio.run(prober.look(briefly=briefly))
 
 
 # As recorded, shortened.
@@ -139,25 +148,25 @@ def test_a_page_without_end() -> None:
 
 
 def test_an_engine_that_never_answers() -> None:
-    async def test() -> Found:
+    async def test() -> None:
         async with FakeEngine() as fake:
             fake.pages["/v1/models"] = (200, {})
             fake.script_for = lambda request: [Stall()]  # type: ignore[method-assign]
-            return await Prober(fake.endpoint, identify=True, timeout_s=0.05).look()
+            found = await Prober(fake.endpoint, identify=True, timeout_s=0.05).look()
+            assert (found.state, found.reason.endswith("gives no answer in 0.05 s")) == ("unreachable", True)
 
-    found = asyncio.run(test())
-    assert (found.state, found.reason.endswith("gives no answer in 0.05 s")) == ("unreachable", True)
+    run(test())
 
 
 def test_a_real_socket() -> None:
-    async def test() -> Found:
+    async def test() -> None:
         async with FakeEngine() as fake:
             fake.pages["/v1/models"] = models("vllm")
             found = await Prober(fake.endpoint, identify=True).look()
             assert not fake.requests and [request.target for request in fake.probes] == ["/v1/models"]
-            return found
+            assert found == Found("ready", "", "vllm")
 
-    assert asyncio.run(test()) == Found("ready", "", "vllm")
+    run(test())
 
 
 @pytest.mark.parametrize(
@@ -181,18 +190,62 @@ def test_a_list_of_models(entries: object, kind: str, context: int | None) -> No
     assert (kind_of(listed, ""), context_of(listed)) == (kind, context)
 
 
-def test_keys_of_a_coding_plan_are_told_apart() -> None:
-    class Accounts(Site):
+class Accounts(Site):
+    """Knows each key by its id: `own` and `plan` are in order, nobody is told of `busy`, any other is not accepted."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        account = request.headers["authorization"].removeprefix("Bearer ").partition(".")[0]
+        if account not in ("own", "plan", "busy"):
+            return httpx.Response(401, json={"error": {"code": "1000", "message": "no"}})
+        if not request.url.path.startswith("/api/monitor"):
+            return httpx.Response(200, json=models("z-ai")[1])
+        if account == "busy":
+            return httpx.Response(503)
+        data = {"level": "pro", "limits": [{"type": "CREDIT_LIMIT"}]} if account == "plan" else None
+        return httpx.Response(200, json={"code": 200, "data": data})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [("own.1", "plan.1"), ("plan.1", "own.1"), ("revoked.1", "plan.1"), ("revoked.1", "own.1", "plan.1")],
+)
+def test_keys_of_a_coding_plan_are_told_apart_whichever_comes_first(keys: tuple[str, ...]) -> None:
+    found = look(Accounts({}), identify=False, keys=keys, plans=True)
+
+    assert (found.state, found.plan_keys, found.unsure_keys) == ("ready", frozenset({"plan.1"}), frozenset())
+
+
+def test_a_key_that_only_its_plans_own_base_takes_is_a_good_one() -> None:
+    class TwoBases(Accounts):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            if request.url.path.startswith("/api/monitor"):
-                plan = request.headers["authorization"] == "Bearer plan.secret"
-                data = {"level": "pro", "limits": [{"type": "CREDIT_LIMIT"}]} if plan else None
-                return httpx.Response(200, json={"code": 200, "data": data})
+            if request.url.path == "/v1/models":
+                return httpx.Response(401)
             return await super().handle_async_request(request)
 
-    found = look(Accounts({"/v1/models": models("z-ai")}), identify=False, keys=("own.secret", "plan.secret"))
+    assert look(TwoBases({}), identify=False, keys=("plan.1",), plans=True).state == "ready"
+    assert look(TwoBases({}), identify=False, keys=("own.1",), plans=True).state == "refused"
 
-    assert found.plan_keys == {"plan.secret"}
+
+def test_any_key_that_is_accepted_will_do() -> None:
+    assert look(Accounts({}), identify=False, keys=("revoked.1", "gone.1", "own.1")).state == "ready"
+    found = look(Accounts({}), identify=False, keys=("revoked.1", "gone.1"), plans=True)
+    assert (found.state, found.plan_keys) == ("refused", frozenset())
+    assert "answers 401" in found.reason and "revoked" not in found.reason
+
+
+def test_an_upstream_that_cannot_say_whose_key_it_is_leaves_that_open() -> None:
+    found = look(Accounts({}), identify=False, keys=("busy.1", "plan.1"), plans=True)
+
+    assert (found.plan_keys, found.unsure_keys) == (frozenset({"plan.1"}), frozenset({"busy.1"}))
+
+
+def test_a_brief_look_is_one_request() -> None:
+    site = Accounts({})
+    found = look(site, keys=("plan.1",), plans=True, briefly=True)
+
+    assert [request.url.path for request in site.asked] == ["/v1/models"]
+    assert (found.state, found.profile, found.unsure_keys) == ("ready", "", frozenset({"plan.1"}))
 
 
 @pytest.mark.parametrize(
@@ -201,4 +254,4 @@ def test_keys_of_a_coding_plan_are_told_apart() -> None:
 def test_no_word_of_a_plan_is_no_plan(page: tuple[int, Any]) -> None:
     pages = {"/v1/models": models("z-ai"), "/api/monitor/usage/quota/limit": page}
 
-    assert look(Site(pages), keys=("a.b",)).plan_keys == frozenset()
+    assert look(Site(pages), keys=("a.b",), plans=True).plan_keys == frozenset()

@@ -1,8 +1,9 @@
 """Profiles are data that fits together."""
 
+import msgspec
 import pytest
 
-from openbigmodel.engines.profiles import GLM, OPENAI, PROFILES, SAMPLERS, Profile
+from openbigmodel.engines.profiles import EMBEDDED, GLM, LLAMA_SERVER, OPENAI, PROFILES, SAMPLERS, Profile
 
 
 def test_the_profiles_that_settings_can_name() -> None:
@@ -22,6 +23,11 @@ def test_the_profiles_that_settings_can_name() -> None:
 def test_what_nobody_knows_gets_the_least() -> None:
     assert Profile(name="openai") == OPENAI
     assert not (OPENAI.extras or OPENAI.running_usage or OPENAI.prompt_counter or OPENAI.raw_fields)
+
+
+def test_the_built_in_engine_is_llama_server_without_eyes() -> None:
+    assert not EMBEDDED.media
+    assert msgspec.structs.replace(EMBEDDED, media=LLAMA_SERVER.media) == LLAMA_SERVER
 
 
 @pytest.mark.parametrize("profile", [*PROFILES.values(), GLM], ids=[*PROFILES, "glm"])

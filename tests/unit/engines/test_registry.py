@@ -4,7 +4,7 @@ import asyncio
 
 from openbigmodel.catalog import Model
 from openbigmodel.engines.endpoint import Endpoint
-from openbigmodel.engines.profiles import OPENAI
+from openbigmodel.engines.profiles import EMBEDDED, OPENAI, VLLM
 from openbigmodel.engines.registry import Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine
 
@@ -26,6 +26,16 @@ def test_routes() -> None:
     assert registry.route("") is None
     assert registry.route("glm-c") is None
     assert [model.id for model in registry.models()] == ["GLM-A", "glm-b"]
+
+
+def test_a_model_takes_what_one_of_its_engines_takes() -> None:
+    one, two = engine("one"), RemoteEngine("two", Endpoint("127.0.0.1", 1), VLLM)
+    blind = RemoteEngine("blind", Endpoint("127.0.0.1", 1), EMBEDDED)
+    targets = [Target(each, "a") for each in (blind, one, two)]
+
+    assert Route(Model(id="m"), (targets[0],)).takes == frozenset()
+    assert Route(Model(id="m"), tuple(targets[:2])).takes == {"image_url"}
+    assert Route(Model(id="m"), tuple(targets)).takes == {"image_url", "video_url"}
 
 
 def test_states_and_stopping() -> None:

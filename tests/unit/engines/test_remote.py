@@ -1,5 +1,6 @@
 """A remote engine's health as requests and probes show it, its profile, and whose credential it shows."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,8 +9,8 @@ import pytest
 
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import Reply, error_answer
-from openbigmodel.engines.probing import Prober
+from openbigmodel.engines.fake_script import Gate, Reply, error_answer
+from openbigmodel.engines.probing import Found, Prober
 from openbigmodel.engines.profiles import GLM, OPENAI, Profile
 from openbigmodel.engines.remote import CHAT_PATH, RemoteEngine, endpoint_of
 from openbigmodel.engines.signer import Signer
@@ -86,7 +87,7 @@ class Watched:
             monotonic_s=lambda: self.time_s,
             chance=lambda: 0.0,
             first_pause_s=0.01,
-            **more,
+            **{"idle_look_s": 3600.0, **more},
         )
 
 
@@ -177,7 +178,7 @@ def test_a_request_that_is_answered_shows_at_once_that_it_is_back() -> None:
     watched(test)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 415])
 def test_a_refused_request_is_told_loudly_and_once(status: int) -> None:
     async def test(fake: FakeEngine, found: Watched) -> None:
         await found.engine.start()
@@ -253,6 +254,120 @@ def test_a_wrong_credential_is_seen_before_the_first_request() -> None:
     watched(test)
 
 
+KEYS = ("one.1", "two.2")
+
+
+def test_one_refused_key_of_several_is_told_once_and_the_engine_is_well() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(401, "no"), error_answer(401, "no"), Reply().body())
+        for _ in range(2):
+            await said(found.engine, key="two.2")
+        await said(found.engine, key="one.1")
+
+        assert (found.engine.state, found.engine.keys) == ("ready", KEYS)
+        assert found.told[1:] == ["ready: key 2 of 2 is refused; the others go on without it"]
+        # An answer to it would be news.
+        assert found.engine.doubtful
+        fake.play(Reply().body())
+        await said(found.engine, key="two.2")
+        assert not found.engine.doubtful
+
+    watched(test, keys=(*KEYS, "one.1"))
+
+
+def test_an_engine_that_refuses_all_its_keys_is_not_well_until_one_works() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(401, "no"), error_answer(401, "no"), Reply().body(), error_answer(401, "no"))
+        for key in KEYS:
+            await said(found.engine, key=key)
+        assert found.engine.state == "refused"
+        await said(found.engine, key="one.1")
+        assert found.engine.state == "ready"
+        await said(found.engine, key="two.2")
+        assert found.engine.state == "ready"
+
+    watched(test, keys=KEYS)
+
+
+def test_what_is_no_keys_fault_is_the_engines_with_several_too() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play(error_answer(404, "no such model"))
+        await said(found.engine, key="one.1")
+        assert found.engine.state == "refused"
+
+    watched(test, keys=KEYS)
+
+
+def test_an_engine_that_dies_while_nobody_asks_it_is_found_out_and_so_is_its_return() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        await until(lambda: len(fake.probes) > 3)
+        assert found.engine.state == "ready" and len(found.told) == 1
+        port = fake.endpoint.port
+        await fake.stop()
+        await until(lambda: found.engine.state == "unreachable")
+        await fake.start(port=port)
+        await until(lambda: found.engine.state == "ready")
+        assert not fake.requests
+
+    watched(test, idle_look_s=0.02)
+
+
+def test_an_engine_at_work_is_left_alone() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.play([Gate(), *Reply().body()])
+        listener = Listener()
+        found.engine.post(CHAT_PATH, b"{}", listener)
+        await until(lambda: len(fake.requests) == 1)
+        # A look could have begun before.
+        seen = len(fake.probes) + (found.engine._glancing is not None)
+        await asyncio.sleep(0.1)
+        assert len(fake.probes) <= seen
+        fake.requests[0].open_gate()
+        await listener.body()
+        await until(lambda: len(fake.probes) > seen + 2)
+
+    watched(test, idle_look_s=0.02)
+
+
+def test_an_engine_that_is_heard_of_is_not_looked_at() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        fake.play(*(Reply().body() for _ in range(30)))
+        await found.engine.start()
+        seen = len(fake.probes)
+        for _ in range(30):
+            await said(found.engine)
+            await asyncio.sleep(0.01)
+        assert len(fake.probes) == seen
+
+    watched(test, idle_look_s=0.1)
+
+
+def test_an_answer_that_comes_during_a_look_is_believed_more_than_the_look() -> None:
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        await found.engine.start()
+        fake.pages["/v1/models"] = (503, {})
+        fake.play(Reply().body())
+        found.engine._unheard = True
+        looking = asyncio.ensure_future(found.engine._glance(Prober(fake.endpoint, identify=False)))
+        await said(found.engine)
+        await looking
+        assert found.engine.state == "ready"
+
+    watched(test)
+
+
+def test_a_plan_key_stays_one_while_the_upstream_cannot_say() -> None:
+    engine = RemoteEngine("cloud", endpoint_of("http://a/api/paas/v4", "p.1"), GLM, keys=("p.1", "o.1"))
+    for plan_keys, unsure_keys, known in (("p", "o", "p"), ("", "po", "p"), ("", "o", ""), ("o", "", "o")):
+        engine._heed(Found("ready", plan_keys=frozenset(plan_keys), unsure_keys=frozenset(unsure_keys)))
+        assert engine._plan_keys == set(known)
+
+
 def test_looking_ends_when_it_stops() -> None:
     async def test(fake: FakeEngine, found: Watched) -> None:
         fake.pages["/v1/models"] = (503, {})
@@ -289,7 +404,7 @@ def test_a_signing_engine_shows_no_key_not_even_in_a_probe() -> None:
             fake.play(Reply().body(), Reply().body())
             signer = Signer()
             endpoint = msgspec.structs.replace(fake.endpoint, api_key="id.secret")
-            prober = Prober(endpoint, identify=True, keys=("id.secret",), bearer=signer.bearer)
+            prober = Prober(endpoint, identify=True, keys=("id.secret",), plans=True, bearer=signer.bearer)
             engine = RemoteEngine(
                 "cloud", endpoint, GLM, prober=prober, keys=("id.secret", "id2.secret"), signer=signer
             )
@@ -320,7 +435,7 @@ def test_a_key_of_a_coding_plan_goes_to_the_plans_base() -> None:
                 "cloud",
                 base,
                 GLM,
-                prober=Prober(base, identify=False, keys=("plan.1",)),
+                prober=Prober(base, identify=False, keys=("plan.1",), plans=True),
                 keys=("plan.1",),
                 plan_endpoint=msgspec.structs.replace(base, path="/api/coding/paas/v4"),
             )

@@ -83,3 +83,13 @@ def test_there_is_always_one_in_a_second(trace: list[tuple[float, int, int]]) ->
         requests(budget, count)
         spend(budget, now_s, wishes)
     assert budget.spend(now_s + 1.01)
+
+
+def test_plenty_is_more_than_the_last_one() -> None:
+    budget = RetryBudget(0.0)
+    for _ in range(RETRIES_A_SECOND_MIN - 1):
+        assert budget.plenty(0.5)
+        assert budget.spend(0.5)
+    assert not budget.plenty(0.5)
+    assert budget.spend(0.5)
+    assert budget.plenty(1.0)

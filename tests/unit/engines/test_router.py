@@ -9,7 +9,7 @@ from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.profiles import OPENAI
 from openbigmodel.engines.registry import Balance, Registry, Route, Target
 from openbigmodel.engines.remote import RemoteEngine
-from openbigmodel.engines.router import Router
+from openbigmodel.engines.router import LOST_S, Router
 from openbigmodel.engines.waiting_room import WAIT_MAX_S
 from openbigmodel.errors import ApiError
 
@@ -59,6 +59,24 @@ def test_a_sign_that_it_is_back_has_the_next_request_try_it() -> None:
     world.router.look_again("nobody")
     assert world.served_by(world.both) == "a"
     assert world.heard == ["a open", "a half-open", "a closed"]
+
+
+def test_an_engine_that_a_probe_could_not_reach_is_asked_by_nobody_who_has_a_choice() -> None:
+    world = World()
+    world.router.lost("a")
+    world.router.lost("nobody")
+    assert world.served_by(world.both) == "b"
+    assert world.served_by(world.one) == "a"
+    seat = world.router.desk(world.both).seat(None)
+    assert seat is not None
+    # Nobody else is left.
+    again = world.router.desk(world.both).another(None, (seat.candidate,), broken=False)
+    assert again is not None and again.target.engine.name == "a"
+    world.router.look_again("a")
+    assert world.served_by(world.both) == "a"
+    world.router.lost("a")
+    world.now_s += LOST_S
+    assert world.served_by(world.both) == "a"
 
 
 def test_places_are_of_the_engine_whatever_the_route() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openbigmodel.engines.tool_arguments import check_answer, mended_arguments, schema_of_call
+from openbigmodel.engines.tool_arguments import check_answer, is_object, mended_arguments, schema_of_call
 
 SCHEMA = {
     "type": "object",
@@ -41,6 +41,25 @@ def test_what_keeps_to_its_schema_passes_to_the_letter(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "\n"])
 def test_no_arguments_are_an_empty_object(text: str) -> None:
     assert mended_arguments(text, None) == "{}"
+
+
+@pytest.mark.parametrize("text", ["null", " null\n", "None", '"null"', "```json\nnull\n```"])
+@pytest.mark.parametrize("schema", [None, {}, {"type": "object", "properties": {"a": {"type": "string"}}}])
+def test_null_is_no_arguments(text: str, schema: object) -> None:
+    assert mended_arguments(text, schema) == "{}"
+
+
+@pytest.mark.parametrize("text", ["null", "None"])
+def test_null_stays_where_something_is_required(text: str) -> None:
+    assert mended_arguments(text, SCHEMA) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [("{}", True), (' {"a": 1}', True), ("null", False), ("[]", False), ("{", False), ("", False)],
+)
+def test_an_object_as_it_stands(text: str, whole: bool) -> None:
+    assert is_object(text) is whole
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from openbigmodel.engines.profiles import LLAMA_SERVER, OLLAMA, OPENAI, PROFILES, VLLM, Profile
-from openbigmodel.engines.translate_messages import engine_message
+from openbigmodel.engines.translate_messages import check_media, engine_message
 from openbigmodel.errors import ApiError
 from openbigmodel.schemas.chat import ContentPart, FilePart, MediaUrl, Message
 from tests.unit.engines.asked import USER, asked
@@ -54,6 +54,21 @@ def test_unknown_fields_of_a_message_do_not_get_through() -> None:
     (message,) = asked(messages=[{**USER, "cache_control": {"type": "ephemeral"}, "audio": None}])["messages"]
 
     assert message == USER
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])
+@pytest.mark.parametrize("name", ["bob", "小明", "a" * 64])
+def test_a_name_passes(profile: Profile, name: str) -> None:
+    parts = [{"type": "text", "text": "hi"}]
+    for content in ("hi", parts):
+        assert asked(profile, messages=[{**USER, "content": content, "name": name}])["messages"] == [
+            {**USER, "name": name}
+        ]
+
+
+@pytest.mark.parametrize("name", ["", None, "two words", "a<b", "a|b", "a/b", "a\\b", "a" * 65])
+def test_a_name_that_strict_engines_refuse_is_left_out(name: str | None) -> None:
+    assert asked(messages=[{**USER, "name": name}])["messages"] == [USER]
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])
@@ -110,7 +125,29 @@ def test_a_film_goes_where_films_are_taken() -> None:
         parts(OLLAMA, ContentPart("text", "a"), film)
     assert caught.value.code == "1210"
     assert caught.value.message("en") == (
-        "messages[3].content[1].type is invalid: the model takes only ['text', 'image_url']"
+        "messages[3].content[1].type is invalid: the engine behind this model takes no videos. "
+        "Leave this part out, or have the operator set up an engine for the model that takes videos."
+    )
+
+
+def test_what_no_engine_takes_is_told_before_anything_is_fetched() -> None:
+    question = ContentPart("text", "what is this?")
+    picture = ContentPart("image_url", image_url="https://example.com/cat.png")
+    file = ContentPart("file_url", file_url="https://example.com/report.pdf")
+    messages = [
+        Message(role="system", content="be kind"),
+        Message(role="assistant"),
+        Message(role="user", content=[question, file, picture]),
+    ]
+
+    check_media(messages, frozenset(("image_url",)))
+    check_media(messages[:2], frozenset())
+    with pytest.raises(ApiError) as caught:
+        check_media(messages, frozenset())
+    assert caught.value.code == "1210"
+    assert caught.value.message("zh") == (
+        "messages[2].content[2].type 参数非法：该模型背后的引擎不支持图片。"
+        "请去掉这一部分，或请运营者为该模型配置支持图片的引擎。"
     )
 
 
@@ -125,5 +162,7 @@ def test_a_film_goes_where_films_are_taken() -> None:
     ],
 )
 def test_a_part_that_no_engine_takes_is_named(part: ContentPart) -> None:
-    with pytest.raises(ApiError, match=r"messages\[3\]\.content\[0\]\.type"):
+    with pytest.raises(
+        ApiError, match=r"messages\[3\]\.content\[0\]\.type is invalid: the engine behind this model"
+    ):
         parts(VLLM, part)

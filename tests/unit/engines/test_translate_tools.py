@@ -1,5 +1,6 @@
 """Tools, the choice among them and the form of the answer, as engines are asked for them."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from openbigmodel.engines.profiles import (
     VLLM,
     Profile,
 )
+from openbigmodel.engines.translate_tools import keeps_to_format
+from openbigmodel.schemas.chat import ResponseFormat
 from tests.unit.engines.asked import TOOLS, asked
 
 
@@ -82,6 +85,81 @@ def test_schemas_lose_what_makes_a_grammar_explode() -> None:
     assert asked(LLAMA_SERVER, response_format=wanted)["response_format"]["json_schema"]["schema"] == tame
     assert asked(LLAMA_SERVER, tools=[tool])["tools"][0]["function"]["parameters"] == tame
     assert asked(response_format=wanted)["response_format"]["json_schema"]["schema"] == schema
+
+
+def tamed(schema: Any) -> Any:
+    """What llama-server is sent of a schema, which is the same for tools and for answers."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    body = asked(LLAMA_SERVER, tools=[tool], response_format=wanted)
+    sent = body["tools"][0]["function"]["parameters"]
+    assert body["response_format"]["json_schema"]["schema"] == sent
+    return sent
+
+
+DATA = {"pattern": "^a$", "maxLength": 5000, "deep": [{"pattern": "b"}]}
+BOMB = {"type": "string", "pattern": "^(((a{0,99}){0,99}){0,99})$"}
+
+
+@pytest.mark.parametrize("keyword", ["const", "default", "enum", "example", "examples"])
+def test_data_inside_a_schema_is_not_tamed(keyword: str) -> None:
+    value = [DATA] if keyword in ("enum", "examples") else DATA
+    schema = {"type": "object", "properties": {"a": {keyword: value}, "b": BOMB}}
+
+    assert tamed(schema)["properties"] == {"a": {keyword: value}, "b": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "naming", ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]
+)
+@pytest.mark.parametrize(
+    "name", ["const", "default", "enum", "examples", "properties", "pattern", "maxLength"]
+)
+def test_what_is_only_called_like_data_is_tamed(naming: str, name: str) -> None:
+    schema = {"type": "object", naming: {name: {"anyOf": [BOMB, {"type": "array", "maxItems": 10**6}]}}}
+
+    assert tamed(schema)[naming] == {name: {"anyOf": [{"type": "string"}, {"type": "array"}]}}
+
+
+@pytest.mark.parametrize(
+    "target", ["#/default", "#/$defs/a/default", "#/properties/a/const", "https://a.example/x"]
+)
+def test_data_that_a_reference_may_make_a_schema_of_is_tamed(target: str) -> None:
+    schema = {
+        "type": "object",
+        "default": BOMB,
+        "$defs": {"a": {"default": BOMB}},
+        "properties": {"a": {"const": BOMB}, "b": {"$ref": target}},
+    }
+
+    assert "pattern" not in json.dumps(tamed(schema))
+
+
+def test_a_reference_to_a_definition_leaves_data_alone() -> None:
+    schema = {
+        "$defs": {"a": {"type": "object", "default": DATA, "properties": {"next": {"$ref": "#"}}}},
+        "properties": {"b": {"$ref": "#/$defs/a"}},
+    }
+
+    assert tamed(schema) == schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "keeps"),
+    [
+        ({"type": "string", "maxLength": 1000}, True),
+        ({"type": "string", "default": DATA}, True),
+        ({"type": "string", "maxLength": 1001}, False),
+        (BOMB, False),
+    ],
+)
+def test_an_engine_keeps_to_what_it_was_sent(schema: Any, keeps: bool) -> None:
+    for given in (schema, {"name": "x", "schema": schema}):
+        wanted = ResponseFormat("json_schema", given)
+        assert keeps_to_format(wanted, LLAMA_SERVER) is keeps
+        assert keeps_to_format(wanted, VLLM)
+        assert not keeps_to_format(wanted, OPENAI)
+    assert keeps_to_format(ResponseFormat("json_object"), LLAMA_SERVER)
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])

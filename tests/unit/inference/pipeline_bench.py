@@ -180,7 +180,7 @@ class RecordingSink:
 
     @property
     def deltas(self) -> list[dict[str, Any]]:
-        return [chunk["choices"][0]["delta"] for chunk in self.chunks]
+        return [chunk["choices"][0]["delta"] for chunk in self.chunks if chunk["choices"]]
 
     @property
     def text(self) -> str:
@@ -191,7 +191,8 @@ class RecordingSink:
         """The fake engine's events are a token each, and whole calls count as one."""
         if not self.body or not self.headers.get("content-type", "").startswith("text/event-stream"):
             return 0
-        return sum(1 for delta in self.deltas if delta.get("content") or "content" not in delta)
+        said = ("content", "reasoning_content", "tool_calls")
+        return sum(1 for delta in self.deltas if any(delta.get(name) for name in said))
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What a request takes is taken in order, in one step, and given back exactly once, whatever refuses it."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,15 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openbigmodel.auth.api_keys import Principal
+from openbigmodel.billing.cashier import Payer
+from openbigmodel.billing.ledger import NO_HOLD, Hold
+from openbigmodel.billing.plans import PlanHold
 from openbigmodel.billing.pricing import Band, Price
 from openbigmodel.billing.replies import MAX_REPLY_BYTES, Claimed, StoredReply
 from openbigmodel.billing.store import UsageLine
 from openbigmodel.billing.usage import Usage
-from openbigmodel.catalog import Model
+from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.admission import Admission, Admissions, Claim, digest_of
+from openbigmodel.inference.admission import (
+    ORDERED_BYTES_MAX,
+    Admission,
+    Admissions,
+    Claim,
+    digest_of,
+)
 from openbigmodel.inference.measurement import UNBOUNDED
 from openbigmodel.limits import Limits, ModelLimits
+from tests.unit.billing import plans_bench
 from tests.unit.inference.pipeline_bench import MemoryCashier
 
 # A token of the answer is a fen.
@@ -69,10 +80,13 @@ class Desk:
         self.cashier.commit()
         admission.leave(LINE.usage)
 
+    def sweep(self) -> None:
+        """What the pipeline's timer does each second."""
+        self.limits.forget_idle()
+
     @property
     def leftovers(self) -> dict[str, Any]:
-        """What is still taken, of everything."""
-        self.limits.forget_idle()
+        """What is still taken, of everything, and how many standings are remembered; changes nothing."""
         taken = {
             "in flight": self.limits.total,
             "remembered": len(self.limits),
@@ -94,6 +108,8 @@ def test_a_request_takes_a_place_and_a_hold_and_gives_both_back() -> None:
     assert desk.leftovers == {"in flight": 1, "remembered": 1, "held": 4 * FEN}
     desk.settle(admission)
 
+    assert desk.leftovers == {"remembered": 1}
+    desk.sweep()
     assert desk.leftovers == {}
     assert desk.cashier.ledger.balance("account") == 6 * FEN
 
@@ -103,6 +119,7 @@ def test_withdrawing_undoes_everything() -> None:
     for _ in range(3):
         desk.admit(claim=desk.claim()).withdraw()
 
+    desk.sweep()
     assert desk.leftovers == {}
     assert desk.cashier.ledger.balance("account") == 10 * FEN
     assert desk.cashier.lines == []
@@ -120,6 +137,7 @@ def test_a_prompt_that_is_longer_than_it_looked_is_held_for_and_given_back() -> 
     assert desk.leftovers["held"] == 80 * FEN
     assert admission.prompt_bound == 80
     admission.withdraw()
+    desk.sweep()
     assert desk.leftovers == {}
 
 
@@ -135,8 +153,52 @@ def test_what_it_would_cost_is_not_there(gone: bool) -> None:
         admission.hold_more(30)
     assert caught.value.code == "1113"
     admission.withdraw()
+    desk.sweep()
     assert desk.leftovers == {}
     assert desk.cashier.ledger.balance("account") == 60 * FEN
+
+
+class PlanDesk:
+    """A cashier's desk at which plans pay everything."""
+
+    def __init__(self, bench: plans_bench.Bench) -> None:
+        self.bench = bench
+
+    def hold(self, payer: Payer, model_id: str, prompt_bound: int, completion_bound: int) -> PlanHold:
+        return self.bench.hold(completion_bound, payer.account_id, model_id, prompt=prompt_bound)
+
+    def void(self, hold: Hold | PlanHold) -> None:
+        if isinstance(hold, PlanHold):
+            self.bench.plans.void(hold)
+        else:
+            assert hold is NO_HOLD
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_plan_holds_for_a_longer_prompt_too(tmp_path: Path, ends: bool) -> None:
+    """A plan that has ended meanwhile pays no more, and holds nothing."""
+    model = load_catalog().find("glm-5.3")
+    assert model is not None
+
+    async def test(bench: plans_bench.Bench) -> None:
+        desk: Any = PlanDesk(bench)
+        plan = await bench.account("account")
+        admissions = Admissions(Limits(10), desk)
+        admission = admissions.admit(Principal("account", "key", "coding"), model, None, True, 50, 4)
+        # At 6.9 credits for 10,000 tokens of the prompt, and 24 of the answer.
+        assert bench.plans.held("account") == 50 * 690 + 4 * 2400
+        if ends:
+            await bench.plans.end(plan)
+            with pytest.raises(ApiError) as caught:
+                admission.hold_more(30)
+            assert caught.value.code == "1309"
+        else:
+            admission.hold_more(30)
+            assert bench.plans.held("account") == 80 * 690 + 4 * 2400
+        admission.withdraw()
+        assert bench.plans.held("account") == 0
+
+    plans_bench.run(tmp_path, test)
 
 
 @pytest.mark.parametrize("end", ["settle", "leave", "withdraw"])
@@ -156,6 +218,7 @@ def test_an_end_is_the_end(after: str, end: str) -> None:
     with pytest.raises(AssertionError):
         again[end]()
 
+    desk.sweep()
     assert desk.leftovers == {}
 
 
@@ -181,6 +244,7 @@ def test_limits_come_before_money(limits: ModelLimits, code: str) -> None:
     # And what the money refuses, no limit has seen.
     assert refusal(desk, completion=4000) == "1113"
 
+    desk.sweep()
     assert desk.leftovers == {}
     desk.admit()
 
@@ -201,6 +265,7 @@ def test_a_fault_of_the_cashiers_gives_the_place_back(monkeypatch: pytest.Monkey
     with pytest.raises(ZeroDivisionError):
         desk.admit()
 
+    desk.sweep()
     assert desk.leftovers == {}
 
 
@@ -212,6 +277,7 @@ def test_a_settlement_that_is_refused_leaves_no_hold() -> None:
         admission.settle(LINE, lambda _: None)
     admission.leave(Usage())
 
+    desk.sweep()
     assert desk.leftovers == {}
     assert desk.cashier.ledger.balance("account") == 10 * FEN
 
@@ -249,6 +315,7 @@ def test_a_request_without_limits_goes_on_without_them() -> None:
     admission.go_on(10**9)
     desk.settle(admission)
 
+    desk.sweep()
     assert not desk.leftovers
 
 
@@ -302,7 +369,33 @@ def test_an_id_is_taken_while_its_request_runs() -> None:
     desk.cashier.commit()
     admission.leave(Usage())
 
+    desk.sweep()
     assert desk.leftovers == {}
+
+
+def test_nothing_is_read_of_a_body_before_it_is_let_in() -> None:
+    desk = Desk()
+    claim = desk.claim()
+    assert (claim.body, claim.digest) == (BODY, b"")
+    admission = desk.admit(claim=claim)
+    assert (claim.body, claim.digest) == (b"", digest_of(BODY))
+    admission.withdraw()
+
+    desk = Desk(balance=3 * FEN)
+    claim = desk.claim()
+    with pytest.raises(ApiError):
+        desk.admit(claim=claim)
+    assert claim.digest == b"" and desk.leftovers == {}
+
+
+def test_long_bodies_are_told_apart_by_their_bytes() -> None:
+    short = b'{"a":1,"b":"%b"}' % (b"x" * (ORDERED_BYTES_MAX - 14))
+    assert len(short) == ORDERED_BYTES_MAX
+    for body, same in ((short, True), (short.replace(b"x", b"xx", 1), False)):
+        other = body.replace(b'{"a":1,', b"{").replace(b'"}', b'","a":1}')
+        assert len(other) == len(body)
+        assert (digest_of(body) == digest_of(other)) is same
+        assert digest_of(body) == digest_of(bytes(bytearray(body)))
 
 
 def test_the_same_request_again_has_the_same_reply() -> None:
@@ -313,6 +406,7 @@ def test_the_same_request_again_has_the_same_reply() -> None:
     assert isinstance(earlier, StoredReply)
     assert (earlier.reply, earlier.created_ms) == (b"reply", 2)
     assert code_of_claim(desk, body=b'{"a":2}') == "1231"
+    desk.sweep()
     assert desk.leftovers == {}
 
 
@@ -330,6 +424,7 @@ def test_a_claim_that_was_not_admitted_takes_nothing() -> None:
     claim = desk.claim()
     assert refusal(desk, claim=claim) == "1113"
 
+    desk.sweep()
     assert desk.leftovers == {}
     desk.claim()
 

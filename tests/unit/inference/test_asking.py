@@ -8,6 +8,8 @@ import pytest
 import uvloop
 
 from openbigmodel.billing.pricing import Band, Price
+from openbigmodel.engines import retry_budget
+from openbigmodel.engines.candidate import Seat
 from openbigmodel.engines.connection import EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import EngineUnavailable
 from openbigmodel.engines.fake import FakeEngine
@@ -27,7 +29,7 @@ from openbigmodel.engines.fake_script import (
 from openbigmodel.engines.remote import RemoteEngine
 from openbigmodel.engines.waiting_room import WAIT_MAX_S
 from openbigmodel.inference.exchange import ChatExchange
-from tests.unit.inference.pipeline_bench import Bench, until
+from tests.unit.inference.pipeline_bench import Asked, Bench, until
 
 REPLY = Reply(content=("one ", "two ", "three "))
 PRICE = Price("", 1, (Band(input=2_000_000_000, output=8_000_000_000),))
@@ -155,7 +157,9 @@ def test_when_all_fail_the_caller_hears_of_the_last() -> None:
 def test_the_next_engine_cannot_even_be_asked(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
     right = RemoteEngine.post
 
-    def post(self: RemoteEngine, path: str, body: bytes, consumer: EngineConsumer) -> EngineCall:
+    def post(
+        self: RemoteEngine, path: str, body: bytes, consumer: EngineConsumer, key: str | None = None
+    ) -> EngineCall:
         if self.name == "fake-1" or first == "is away":
             raise EngineUnavailable("not today")
         return right(self, path, body, consumer)
@@ -326,3 +330,106 @@ def test_a_place_that_is_not_given_back_is_found(monkeypatch: pytest.MonkeyPatch
         assert "a place at an engine was not given back" in await bench.violations()
 
     run(test, [REPLY.body()], [])
+
+
+async def wait_for_the_sweep(bench: Bench, one: Asked, seconds: float) -> None:
+    """So long after it was asked, and looked at as once a second."""
+    for _ in range(round(seconds)):
+        bench.now_s += 1
+        if one.exchange in bench.pipeline.exchanges:
+            one.started.check_deadline(bench.now_s)
+        bench.pipeline.swept_s = bench.now_s
+
+
+@pytest.mark.parametrize("head", [[], [Head()]])
+def test_who_hears_nothing_is_asked_of_another_within_seconds(head: list[Step]) -> None:
+    """An engine that hangs may still send heads."""
+
+    async def test(bench: Bench) -> None:
+        one = bench.ask(stream=True)
+        await until(lambda: asked(bench) == [1, 0])
+        await wait_for_the_sweep(bench, one, 10)
+        assert asked(bench) == [1, 0], "nothing is known of it, so a slow one has its time"
+        await wait_for_the_sweep(bench, one, 15)
+        sink = await one.answered()
+        assert (sink.status, sink.text) == (200, "one two three ")
+        assert asked(bench) == [1, 1]
+        assert await bench.violations() == []
+
+    run(test, [[*head, Stall()]], [REPLY.stream()], price=PRICE, balance=10**12)
+
+
+def test_new_requests_do_not_follow_one_that_hears_nothing() -> None:
+    async def test(bench: Bench) -> None:
+        first = bench.ask(stream=True)
+        await until(lambda: asked(bench) == [1, 0])
+        bench.now_s += 3
+        assert (await bench.ask(stream=True).answered()).text == "one two three "
+        assert asked(bench) == [1, 1]
+        first.leave()
+        assert await bench.violations() == []
+
+    run(test, [[Stall()]], [REPLY.stream()])
+
+
+@pytest.mark.parametrize(
+    "why", ["nobody is left", "the others are away", "no retries are left", "it is read"]
+)
+def test_who_would_gain_nothing_stays(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if why == "no retries are left":
+        monkeypatch.setattr(retry_budget, "RETRIES_A_SECOND_MIN", 1)
+
+    async def test(bench: Bench) -> None:
+        if why == "the others are away":
+            for engine in bench.pipeline.registry.engines[1:]:
+                assert isinstance(engine, RemoteEngine)
+                engine._state = "unreachable"
+        prompt = "word " * (40_000 if why == "it is read" else 1)
+        one = bench.ask(stream=True, messages=[{"role": "user", "content": prompt}])
+        await until(lambda: asked(bench)[0] == 1)
+        await wait_for_the_sweep(bench, one, 60)
+        assert sum(asked(bench)) == 1
+        one.leave()
+        assert await bench.violations() == []
+
+    others: list[Scripts] = [] if why == "nobody is left" else [[REPLY.stream()]]
+    run(test, [[Stall()]], *others)
+
+
+def test_who_has_heard_a_word_is_never_moved() -> None:
+    async def test(bench: Bench) -> None:
+        one = bench.ask(stream=True)
+        await until(lambda: "one " in one.sink.text)
+        await wait_for_the_sweep(bench, one, 100)
+        assert asked(bench) == [1, 0]
+        one.leave()
+        assert await bench.violations() == []
+
+    run(test, [[Head(), *REPLY.events()[:2], Stall()]], [REPLY.stream()])
+
+
+def test_nobody_is_moved_while_the_engine_speaks_to_others() -> None:
+    async def test(bench: Bench) -> None:
+        talking = bench.ask(stream=True)
+        await until(lambda: "one " in talking.sink.text)
+        waiting = bench.ask(stream=True)
+        await until(lambda: asked(bench) == [2, 0])
+        for _ in range(100):
+            bench.now_s += 1
+            talking.started._attempt.reader.deltas += 1
+            for one in (talking, waiting):
+                one.started.check_deadline(bench.now_s)
+            bench.pipeline.swept_s = bench.now_s
+        assert asked(bench) == [2, 0]
+        await wait_for_the_sweep(bench, waiting, 20)
+        assert (await waiting.answered()).text == "one two three "
+        talking.leave()
+        await bench.violations()
+
+    run(test, [[Head(), *REPLY.events()[:2], Stall()], [Stall()]], [REPLY.stream()])
+
+
+def test_an_engine_that_is_taken_for_dead_much_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Seat, "overdue", lambda self, now_s: False)
+    with pytest.raises(TimeoutError):
+        test_who_hears_nothing_is_asked_of_another_within_seconds([])

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from openbigmodel.engines.fake_script import Gate, Step, json_answer
+from openbigmodel.engines.fake import FakeEngine
+from openbigmodel.engines.fake_script import DONE, End, Gate, Head, Step, error_answer, event, json_answer
 from openbigmodel.engines.profiles import GLM
 from tests.unit.inference.pipeline_bench import Bench, run
 
@@ -17,6 +18,8 @@ ANSWER = json_answer(
     },
     tokens=1,
 )
+
+CHUNK = {"choices": [{"index": 0, "finish_reason": "stop", "delta": {"role": "assistant", "content": "a"}}]}
 
 
 def refusal(status: int, code: str, message: str = "no") -> list[Step]:
@@ -89,6 +92,90 @@ def test_a_key_without_money_or_quota_is_asked_once_and_new_requests_use_the_oth
         assert await bench.violations() == []
 
     bench_run(test, refusal(429, code), ANSWER)
+
+
+@pytest.mark.parametrize("code", ["1000", "1001", "1002", "1003", "1004", "401", None])
+def test_a_key_that_is_not_accepted_is_replaced_at_once_and_the_engine_is_not_blamed(
+    code: str | None,
+) -> None:
+    refused = error_answer(401) if code is None else refusal(401, code)
+
+    async def test(bench: Bench) -> None:
+        assert (await bench.ask().answered()).status == 200
+        assert len(set(shown(bench))) == 2
+        # The engine comes first still, and the other key goes on for long.
+        bench.now_s += 600
+        assert (await bench.ask().answered()).status == 200
+        assert shown(bench)[1] == shown(bench)[2]
+        assert [len(engine.requests) for engine in bench.others] == [0]
+        assert await bench.violations() == []
+
+    async def with_another(bench: Bench) -> None:
+        async with FakeEngine() as other:
+            await test(Bench(bench.engine, profile=GLM, keys=KEYS, others=[other]))
+
+    run(with_another, refused, ANSWER, ANSWER, profile=GLM, keys=KEYS)
+
+
+@pytest.mark.parametrize("has_other_engine", [False, True])
+def test_when_no_key_is_accepted_it_is_the_operators_business(has_other_engine: bool) -> None:
+    async def test(bench: Bench) -> None:
+        sink = await bench.ask().answered()
+        assert (sink.status, sink.code) == (500, "1234")
+        assert sorted(shown(bench)) == sorted(KEYS)
+        assert await bench.violations() == []
+
+    async def with_another(bench: Bench) -> None:
+        async with FakeEngine() as other:
+            other.play(ANSWER)
+            whole = Bench(bench.engine, profile=GLM, keys=KEYS, others=[other])
+            assert (await whole.ask().answered()).status == 200
+            assert (len(bench.engine.requests), len(other.requests)) == (2, 1)
+            assert await whole.violations() == []
+
+    scripts = (refusal(401, "1000"), refusal(401, "1001"))
+    run(with_another if has_other_engine else test, *scripts, profile=GLM, keys=KEYS)
+
+
+def test_more_refused_keys_than_a_request_tries_leave_the_engine_alone() -> None:
+    keys = tuple(f"{name}.secret" for name in "abcde")
+
+    async def test(bench: Bench) -> None:
+        async with FakeEngine() as other:
+            other.play(ANSWER)
+            whole = Bench(bench.engine, profile=GLM, keys=keys, others=[other])
+            await whole.ask().answered()
+            await whole.ask().answered()
+            assert len(set(shown(bench))) == len(bench.engine.requests) == 5
+
+    run(test, *[refusal(401, "1000")] * 4, ANSWER, profile=GLM, keys=keys)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_key_is_blamed_for_what_comes_with_status_200_too(stream: bool) -> None:
+    said = {"code": 1000, "msg": "身份验证失败。", "success": False}
+    refused, answer = json_answer(200, said), ANSWER
+    if stream:
+        refused, answer = [Head(), event(said), End()], [Head(), event(CHUNK, tokens=1), DONE, End()]
+
+    async def test(bench: Bench) -> None:
+        assert (await bench.ask(stream=stream).answered()).status == 200
+        assert len(set(shown(bench))) == 2
+        assert await bench.violations() == []
+
+    bench_run(test, refused, answer)
+
+
+@pytest.mark.parametrize("status", [200, 429])
+def test_a_code_that_is_a_number_is_heard_with_its_words(status: int) -> None:
+    async def test(bench: Bench) -> None:
+        sink = await bench.ask().answered()
+        assert (sink.status, sink.code) == (429, "1113")
+        assert "no money" in sink.body.decode()
+        assert (await bench.ask().answered()).status == 200
+        assert len(set(shown(bench))) == 2
+
+    bench_run(test, json_answer(status, {"code": 1113, "msg": "no money"}), ANSWER)
 
 
 def test_what_the_caller_did_wrong_says_nothing_of_the_key() -> None:

@@ -11,6 +11,7 @@ from openbigmodel.catalog import load_catalog
 from openbigmodel.engines.candidate import Seat
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.engine_errors import fault_of_engine
+from openbigmodel.engines.fake_script import json_answer
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.profiles import GLM as GLM_PROFILE
 from openbigmodel.engines.profiles import LLAMA_SERVER, OPENAI, VLLM, Profile
@@ -25,6 +26,7 @@ from openbigmodel.inference.glm_dialect import GLM
 from openbigmodel.inference.glm_relay import GlmReader
 from openbigmodel.inference.mended_reply import MendedReply
 from openbigmodel.inference.raw_text_reader import RawTextReader
+from tests.unit.inference.pipeline_bench import Bench, run
 
 RAW = msgspec.structs.replace(OPENAI, parse="glm47")
 SHORT = msgspec.structs.replace(OPENAI, max_output_tokens=100)
@@ -159,3 +161,18 @@ def test_nothing_that_an_engine_refuses_is_a_failure_of_its_own() -> None:
     assert outcome_of_fault(fault_of_engine(529, b"", "2026")) is Outcome.BUSY
     for status in (500, 502, 503, 504, 301):
         assert outcome_of_fault(fault_of_engine(status, b"", "2026")) is Outcome.FAILED, status
+
+
+def test_a_field_of_ours_that_the_engine_does_not_know_is_in_the_log_with_the_profile() -> None:
+    said = {"message": "Unrecognized request argument supplied: chat_template_kwargs", "param": None}
+
+    async def test(bench: Bench) -> None:
+        sink = await bench.ask(thinking={"type": "disabled"}).answered()
+        assert (sink.status, sink.code) == (500, "1234")
+        detail = bench.records[-1]["detail"]
+        assert "engine answered 400 (invalid_request_error)" in detail
+        assert "does not know chat_template_kwargs" in detail and "profile openai" in detail
+        assert "Unrecognized" not in detail
+        assert await bench.violations() == []
+
+    run(test, json_answer(400, {"error": {**said, "type": "invalid_request_error", "code": None}}))

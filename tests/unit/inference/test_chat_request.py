@@ -440,3 +440,22 @@ def test_media_that_we_prepare_ourselves_are_held_for_when_they_are_known() -> N
     messages = [{"role": "user", "content": [{"type": "image_url", "image_url": "https://a.example/a"}]}]
 
     assert bound(relayed=False, messages=messages) == bound(relayed=False)
+
+
+def test_all_arguments_together_are_counted() -> None:
+    arguments = '{"a": [' + ",".join(["[]"] * 9_000) + "]}"
+    call = {"id": "1", "function": {"name": "f", "arguments": arguments}}
+    few = {"role": "assistant", "content": "", "tool_calls": [call] * 10}
+    accept(messages=[USER, few])
+    many = {**few, "tool_calls": [call] * 20}
+    refused = refuse(messages=[USER, many])
+    assert (refused.code, refused.field) == ("1214", "messages")
+
+
+def test_a_number_beyond_all_bounds_is_refused() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"maximum": 1e308}}}
+    accept(tools=[tool])
+    raw = body(tools=[tool]).replace(b"1e+308", b"1e309")
+    with pytest.raises(ApiError) as caught:
+        check_chat_request(read_chat_request(raw), model("glm-4.6"), PAAS)
+    assert (caught.value.code, caught.value.field) == ("1214", "tools[0]")

@@ -148,6 +148,19 @@ def test_calls_that_all_have_the_index_0_are_told_apart_by_their_ids() -> None:
     ]
 
 
+def test_an_engine_that_goes_back_and_repeats_who_a_call_is_makes_no_new_one() -> None:
+    pieces = [(0, "a", "f", "{"), (1, "b", "g", "{"), (0, "a", "f", "}"), (1, "b", "g", "}")]
+    _, heard = read(
+        *(
+            chunk(
+                {"tool_calls": [{"index": index, "id": call, "function": {"name": name, "arguments": text}}]}
+            )
+            for index, call, name, text in pieces
+        )
+    )
+    assert heard.said == [("call", index, name, text) for index, _, name, text in pieces]
+
+
 def test_calls_without_an_index_are_counted_by_position() -> None:
     _, heard = read(chunk({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}))
 

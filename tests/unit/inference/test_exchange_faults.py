@@ -376,7 +376,7 @@ def test_a_fault_leaves_the_next_request_alone() -> None:
 
 def test_an_engine_that_is_away_is_1305() -> None:
     async def test(bench: Bench) -> None:
-        bench.remote.post = away  # type: ignore[method-assign, assignment]
+        bench.remote.post = away  # type: ignore[method-assign]
         asked = bench.ask(stream=True)
 
         assert (asked.sink.status, asked.sink.code, asked.exchange) == (429, "1305", None)
@@ -384,7 +384,7 @@ def test_an_engine_that_is_away_is_1305() -> None:
         assert bench.records[0]["detail"] == "It is being downloaded."
         assert await bench.violations() == []
 
-    def away(path: str, body: bytes, consumer: object) -> Any:
+    def away(path: str, body: bytes, consumer: object, key: str | None = None) -> Any:
         raise EngineUnavailable("It is being downloaded.", "stderr, for the operator")
 
     run(test)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from openbigmodel.billing.pricing import Band, Price
+from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import (
     DONE,
     Close,
@@ -141,6 +142,31 @@ def test_an_upstream_that_dies_in_mid_stream(last: list[Step]) -> None:
         assert await bench.violations() == []
 
     run(test, [Head(), *events(*TOKENS), Gate(), *last], profile=GLM)
+
+
+ROLE = upstream_chunk({"role": "assistant", "content": ""})
+
+
+@pytest.mark.parametrize("last", [[Reset()], [Close()], [DONE, End()], events({"error": {"code": "1234"}})])
+def test_an_upstream_that_dies_after_a_role_alone_is_replaced_by_another(last: list[Step]) -> None:
+    async def test(bench: Bench) -> None:
+        async with FakeEngine() as other:
+            other.play([Head(), *events(ROLE, tokens=0), *stream()[1:]])
+            bench = Bench(bench.engine, profile=GLM, others=[other])
+            asked = bench.ask(stream=True, model="GLM-4.6", request_id="mine")
+            request = await bench.engine_hears()
+            await until(lambda: asked.started._attempt.reader.done is False and asked.started._silence.heard)
+            assert not asked.sink.body
+            request.open_gate()
+            sink = await asked.answered()
+
+            log_id = sink.headers["x-log-id"]
+            assert sink.chunks == [as_ours(chunk, log_id) for chunk in (ROLE, *TOKENS, FINAL)]
+            assert sink.events[-1] == "[DONE]"
+            assert (len(bench.engine.requests), len(other.requests)) == (1, 1)
+            assert await bench.violations() == []
+
+    run(test, [Head(), *events(ROLE, tokens=0), Gate(), *last], profile=GLM)
 
 
 @pytest.mark.parametrize("last", [[], events(upstream_chunk({"content": ""}, "network_error"), tokens=0)])

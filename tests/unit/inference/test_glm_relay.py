@@ -22,6 +22,7 @@ from tests.unit.inference.glm_upstream import (
     judge_body,
     relay,
     relay_body,
+    says_something,
     upstream_chunk,
 )
 
@@ -107,6 +108,46 @@ def test_each_piece_goes_through_as_it_was(name: str) -> None:
 
     judge(texts(*sent), relay([stream_of(*sent)]))
     judge(texts(*sent), relay([event(value) for value in sent] + [DONE]))
+
+
+NOTHING = upstream_chunk({"role": "assistant", "content": "", "tool_calls": []}, request_id="2026")
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_what_says_nothing_waits_for_the_first_event_that_does(name: str) -> None:
+    sent = (NOTHING, PIECES["usage without choices"], PIECES[name], upstream_chunk(), FINAL)
+    speaks = says_something(texts(PIECES[name])[0])
+    passed_on = GlmWriter(facts())
+    reader = GlmReader(passed_on)
+    for value in sent[:3]:
+        reader.feed_stream(event(value))
+
+    assert len(events_of(passed_on.take())) == (3 if speaks else 0)
+    judge(texts(*sent), relay([event(value) for value in sent]))
+    judge(texts(*sent), relay([stream_of(*sent)]))
+
+
+def test_the_pieces_are_of_both_sorts() -> None:
+    silent = {name for name in PIECES if not says_something(texts(PIECES[name])[0])}
+
+    assert silent == {"nothing", "usage without choices", "choices that are none", "no chunk"}
+
+
+def test_what_is_too_deep_to_be_looked_at_before_the_first_token_does_not_wait() -> None:
+    passed_on = GlmWriter(facts())
+    deep = b"[" * 100_000 + b"]" * 100_000
+    passed_on.event({"choices": msgspec.Raw(deep)}, None)
+
+    assert deep in passed_on.take()
+
+
+def test_an_upstream_that_says_nothing_on_and_on_is_stopped() -> None:
+    reader = GlmReader(GlmWriter(facts()))
+    odd = event(upstream_chunk({"role": "assistant"}, note="x" * 1_000_000))
+    for _ in range(MAX_HELD_BYTES // len(odd)):
+        reader.feed_stream(odd)
+    with pytest.raises(EngineProtocolError, match="before the first token"):
+        reader.feed_stream(odd)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from openbigmodel.engines.fake_script import Head, Reply, Stall
+from openbigmodel.engines.router import Router
 from openbigmodel.inference import pipeline as pipeline_module
 from openbigmodel.inference.exchange import ChatExchange
-from openbigmodel.limits import ModelLimits
+from openbigmodel.limits import Limits, ModelLimits
 from tests.unit.inference.pipeline_bench import Bench, run, until
 
 BEGUN = [Head(), *Reply().events()[:2], Stall()]
@@ -78,6 +79,30 @@ def test_the_sweep_goes_on_until_nothing_is_left_to_look_after() -> None:
         bench.asked[1].leave()
 
     run(test, BEGUN, limits_of={"*": ModelLimits(rpm=60)})
+
+
+@pytest.mark.parametrize(("owner", "method"), [(Limits, "forget_idle"), (Router, "expire")])
+def test_deadlines_hold_whatever_goes_wrong_in_the_rest_of_a_sweep(
+    owner: type, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(owner, method, broken)
+
+    async def test(bench: Bench) -> None:
+        reported: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: reported.append(context["exception"])
+        )
+        await begun(bench, 1)
+        await until(lambda: len(reported) >= 3)
+        assert all(isinstance(each, ZeroDivisionError) for each in reported)
+        bench.now_s += 1000
+        answer = await bench.asked[0].answered()
+        assert answer.chunks[-1]["choices"][0]["finish_reason"] == "network_error"
+
+    run(test, BEGUN)
 
 
 def test_a_refused_request_starts_no_sweep() -> None:

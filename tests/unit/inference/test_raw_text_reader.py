@@ -28,7 +28,9 @@ TEXT = (
 )
 
 
-def read(text: str, written: RawFormat = "glm47", **fields: Any) -> tuple[dict[str, Any], RawTextReader]:
+def read(
+    text: str, written: RawFormat = "glm47", finish_reason: str = "stop", **fields: Any
+) -> tuple[dict[str, Any], RawTextReader]:
     model = load_catalog().find("glm-4.7")
     assert model is not None
     asked = {"model": model.id, "messages": [{"role": "user", "content": "hi"}], "tools": TOOLS, **fields}
@@ -36,11 +38,14 @@ def read(text: str, written: RawFormat = "glm47", **fields: Any) -> tuple[dict[s
     generation = check_chat_request(request, model, Surface("/base"))
     writer = BodyWriter(ReplyHead("id", "id", 1, "glm-4.7"), 0)
     reader = RawTextReader(writer, raw_text_parser(written, request, generation))
-    steps: list[Step] = [*Reply(content=tuple(text)).events(), *Reply(content=tuple(text)).finish()]
+    steps: list[Step] = [
+        *Reply(content=tuple(text)).events(),
+        *Reply(content=tuple(text), finish_reason=finish_reason).finish(),
+    ]
     for step in steps:
         assert isinstance(step, Data)
         reader.feed_stream(step.data)
-    assert reader.ended_well()
+    assert reader.ended_well() is (finish_reason != "abort")
     assert reader.finish_reason is not None
     body = json.loads(writer.finish(reader.finish_reason, reader.usage(), 1))
     message: dict[str, Any] = body["choices"][0]["message"]
@@ -77,3 +82,26 @@ def test_what_is_held_back_comes_at_the_end() -> None:
 def test_where_the_template_has_opened_the_reasoning(written: RawFormat, thinking: Any, starts: bool) -> None:
     message, _ = read("no tags at all", written, thinking=thinking)
     assert ("reasoning_content" in message) is starts
+
+
+CUT = "</think><tool_call>get_weather<arg_key>city</arg_key><arg_value>Bei"
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "arguments"), [("stop", '{"city":"Bei"}'), ("length", '{"city":"Bei')]
+)
+def test_a_call_that_was_cut_is_not_made_to_look_whole(finish_reason: str, arguments: str) -> None:
+    message, reader = read(CUT, finish_reason=finish_reason)
+    assert message["tool_calls"][0]["function"] == {"name": "get_weather", "arguments": arguments}
+    assert reader.finish_reason == ("tool_calls" if finish_reason == "stop" else finish_reason)
+
+
+def test_a_call_that_was_cut_after_its_name_has_no_arguments() -> None:
+    message, _ = read("</think><tool_call>get_weather", finish_reason="length")
+    assert message["tool_calls"][0]["function"] == {"name": "get_weather", "arguments": ""}
+
+
+def test_a_call_of_a_dead_engine_stays_as_it_is() -> None:
+    message, reader = read(CUT, finish_reason="abort")
+    assert message["tool_calls"][0]["function"] == {"name": "get_weather", "arguments": '{"city":"Bei'}
+    assert reader.finish_reason == "network_error"

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from openbigmodel.billing.usage import Usage
 from openbigmodel.inference.reply import DONE, BodyWriter, ReplyHead, StreamWriter
 from openbigmodel.schemas.chat import Finding
@@ -132,6 +134,62 @@ def test_tool_stream_of_a_call_without_arguments_ends_as_an_empty_object() -> No
     fragments = [call["function"]["arguments"] for d in deltas(data) for call in d.get("tool_calls", ())]
 
     assert "".join(fragments) == "{}"
+
+
+def arguments_of(data: bytes) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for delta in deltas(data):
+        for call in delta.get("tool_calls", ()):
+            found.setdefault(call["index"], []).append(call["function"]["arguments"])
+    return found
+
+
+def test_tool_stream_goes_back_to_a_call_that_seemed_to_have_no_arguments() -> None:
+    writer = StreamWriter(HEAD, 7, tool_stream=True)
+    writer.tool_call(0, "f", "")
+    writer.tool_call(1, "g", "")
+    writer.tool_call(0, None, '{"x":1}')
+    data = writer.take() + writer.finish("tool_calls", USAGE, ENDED_S)
+
+    assert {index: "".join(pieces) for index, pieces in arguments_of(data).items()} == {0: '{"x":1}', 1: "{}"}
+
+
+def test_a_call_that_an_engine_goes_back_to_is_told_once_and_whole() -> None:
+    writer = StreamWriter(HEAD, 7, tool_stream=False)
+    writer.tool_call(0, "f", '{"x": "ab')
+    writer.tool_call(1, "g", "{}")
+    assert writer.take() == b""
+    writer.tool_call(0, None, 'c"}')
+
+    assert arguments_of(writer.take()) == {0: ['{"x": "abc"}']}
+    assert arguments_of(writer.finish("tool_calls", USAGE, ENDED_S)) == {1: ["{}"]}
+
+
+def test_more_of_a_call_that_was_told_is_not_hidden() -> None:
+    writer = StreamWriter(HEAD, 7, tool_stream=False)
+    writer.tool_call(0, "f", "{}")
+    writer.tool_call(1, "g", "{}")
+    writer.tool_call(0, None, " ")
+    writer.tool_call(0, None, "x")
+    data = writer.take() + writer.finish("tool_calls", USAGE, ENDED_S)
+
+    assert arguments_of(data) == {0: ["{}", "x"], 1: ["{}"]}
+
+
+@pytest.mark.parametrize("reason", ["length", "model_context_window_exceeded"])
+@pytest.mark.parametrize("tool_stream", [False, True])
+def test_a_call_that_was_cut_before_its_arguments_is_not_told_to_have_none(
+    reason: str, tool_stream: bool
+) -> None:
+    stream, body = StreamWriter(HEAD, 7, tool_stream=tool_stream), BodyWriter(HEAD, 7)
+    for writer in (stream, body):
+        writer.tool_call(0, "f", "")
+        writer.tool_call(1, "g", "")
+    said = arguments_of(stream.take() + stream.finish(reason, USAGE, ENDED_S))
+
+    assert {index: "".join(pieces) for index, pieces in said.items()} == {0: "{}", 1: ""}
+    calls = json.loads(body.finish(reason, USAGE, ENDED_S))["choices"][0]["message"]["tool_calls"]
+    assert [call["function"]["arguments"] for call in calls] == ["{}", ""]
 
 
 def test_a_body_byte_for_byte() -> None:

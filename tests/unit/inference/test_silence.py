@@ -56,3 +56,11 @@ def test_who_was_not_asked_yet_need_not_speak() -> None:
     silence.restart(500)
     assert silence.too_long(510, HASTY, begun=False) == ""
     assert silence.too_long(511, HASTY, begun=False)
+
+
+def test_it_says_whether_something_was_brought() -> None:
+    silence = Silence(0)
+    assert not silence.note(1, 0)
+    assert silence.note(2, 5)
+    silence.heard = True
+    assert not silence.note(3, 5)

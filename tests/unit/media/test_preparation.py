@@ -11,7 +11,7 @@ import pytest
 from openbigmodel.catalog import Model, load_catalog
 from openbigmodel.errors import ApiError
 from openbigmodel.media import preparation as module
-from openbigmodel.media.fetcher import Fetcher
+from openbigmodel.media.fetcher import Expect, Fetcher
 from openbigmodel.media.preparation import Media, Preparation
 from openbigmodel.media.task import Outcome, Task
 from openbigmodel.schemas.chat import ContentPart, Message
@@ -53,7 +53,7 @@ async def prepared(
     done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
     messages = msgspec.convert(raw, list[Message])
     before = msgspec.json.encode(messages)
-    preparation = media.prepare(messages, model(name), done.set_result)
+    preparation = media.prepare(messages, model(name), done.set_result, "owner")
     assert not done.done()
     result = await done
     assert msgspec.json.encode(messages) == before
@@ -173,7 +173,7 @@ def test_some_mistakes_need_no_worker(part: dict[str, Any], words: str) -> None:
     async def use(media: Media) -> None:
         messages = [Message("user", [msgspec.convert(part, ContentPart)])]
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        media.prepare(messages, model(), done.set_result)
+        media.prepare(messages, model(), done.set_result, "owner")
         error = await done
         assert isinstance(error, ApiError)
         assert words in error.message("zh")
@@ -201,8 +201,11 @@ class OnePage(Fetcher):
         super().__init__()
         self.fetched: list[str] = []
 
-    async def run(self, task: Task, payload: str, host: str = "") -> tuple[Outcome, bytes]:
+    async def run(
+        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None
+    ) -> tuple[Outcome, bytes]:
         self.fetched.append(payload)
+        expect(100)
         return Outcome(media_type="text/plain"), b"a" * 100
 
 
@@ -253,7 +256,9 @@ def test_without_a_worker_the_platform_is_overloaded() -> None:
 
 
 class BrokenFetcher(Fetcher):
-    async def run(self, task: Task, payload: str, host: str = "") -> tuple[Outcome, bytes]:
+    async def run(
+        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None
+    ) -> tuple[Outcome, bytes]:
         raise RuntimeError("a mistake of ours")
 
 
@@ -272,11 +277,13 @@ def test_who_cancels_is_not_told() -> None:
         told: list[Result] = []
         messages = msgspec.convert([user(file(b"text"))], list[Message])
         for pause_s in (0.0, 0.001, 0.05):
-            preparation = media.prepare(messages, model(), told.append)
+            preparation = media.prepare(messages, model(), told.append, "owner")
+            task = preparation.task
+            assert task is not None
             await asyncio.sleep(pause_s)
             preparation.cancel()
-            assert preparation.task is not None
-            await asyncio.wait({preparation.task})
+            await asyncio.wait({task})
+            assert preparation.task is None and not media.room.taken
             if told:
                 assert pause_s
                 told.clear()

@@ -334,6 +334,10 @@ MISTAKES = [
         MODEL + "engine = 'gpu'\n[[models]]\nid = 'GLM-4.6'\nengine = 'gpu'",
         'FILE: [[models]] "GLM-4.6": id is used twice',
     ),
+    (
+        ENGINE + '[[models]]\nid = "a"\nengine = "gpu"\nmax_tokens = 5\ndefault_max_tokens = 6\n',
+        'FILE: [[models]] "a": default_max_tokens must not be more than max_tokens',
+    ),
 ]
 
 
@@ -383,11 +387,10 @@ def test_no_complaint_quotes_a_secret(tmp_path: Path) -> None:
         assert "hunter2" not in complaint(text, tmp_path)
 
 
-JSON_LIKE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
+_SCALAR = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+_FLAT = st.lists(_SCALAR, max_size=3) | st.dictionaries(st.text(max_size=8), _SCALAR, max_size=3)
+_ANY = _SCALAR | _FLAT
+JSON_LIKE = _ANY | st.lists(_ANY, max_size=3) | st.dictionaries(st.text(max_size=8), _ANY, max_size=3)
 KEYS = st.sampled_from(
     [
         "data",
@@ -474,3 +477,20 @@ def test_a_switch_that_is_neither_on_nor_off(tmp_path: Path) -> None:
         complaint("[server]\ncatalog_limits = 1", tmp_path)
         == "FILE: server.catalog_limits must be true or false"
     )
+
+
+def test_trial_credit_is_an_exact_amount(tmp_path: Path) -> None:
+    assert load("", tmp_path).server.trial_credit == "0"
+    for written, text in (("5", "5"), ("0.1", "0.1"), ('"2.50"', "2.50")):
+        assert load(f"[server]\ntrial_credit = {written}\n", tmp_path).server.trial_credit == text
+    assert load("", tmp_path, {**HOME, "BIGMODEL_TRIAL_CREDIT": "1.5"}).server.trial_credit == "1.5"
+    for wrong in ("-1", '"five"', "true", "0.0000000001", "1000000001"):
+        with pytest.raises(
+            SettingsError, match=r"server\.trial_credit must be an amount in yuan such as 12 or 0\.8"
+        ):
+            load(f"[server]\ntrial_credit = {wrong}\n", tmp_path)
+
+
+def test_a_catalogue_is_named_relative_to_the_file(tmp_path: Path) -> None:
+    assert load("", tmp_path).server.catalog is None
+    assert load('[server]\ncatalog = "own.toml"\n', tmp_path).server.catalog == tmp_path / "own.toml"

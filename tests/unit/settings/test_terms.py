@@ -137,6 +137,18 @@ def test_limits_by_tier() -> None:
     assert limits == {"V0": ModelLimits(in_flight=2, daily=10), "V3": ModelLimits(), "*": ModelLimits(rpm=60)}
 
 
+def test_a_tier_that_nobody_has_named_is_limited_like_the_next_below() -> None:
+    assert read_limits({"V0": {"rpm": 1}}) == dict.fromkeys(("V0", "V1", "V2", "V3"), ModelLimits(rpm=1))
+    assert read_limits({"V0": {"rpm": 1}, "V2": {"rpm": 5}}) == {
+        "V0": ModelLimits(rpm=1),
+        "V1": ModelLimits(rpm=1),
+        "V2": ModelLimits(rpm=5),
+        "V3": ModelLimits(rpm=5),
+    }
+    # Below the lowest that is named nobody has more than it has.
+    assert read_limits({"V3": {"rpm": 9}, "V1": {"rpm": 5}})["V0"] == ModelLimits(rpm=5)
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [

@@ -40,7 +40,7 @@ UPDATE api_keys SET rotated_to = ?2, expires_ms = min(ifnull(expires_ms, ?3), ?3
 -- name: fetch_key
 -- One key with what a caller's standing depends on; runs for every credential that is not cached.
 SELECT k.account_id, k.kind, k.version, k.state, k.expires_ms, k.models, k.endpoints, k.networks, k.leaked_ms,
-    a.operator, a.exempt, a.tier, a.state
+    k.rotated_to, a.operator, a.exempt, a.tier, a.state, a.rotate_leaked
 FROM api_keys AS k JOIN accounts AS a ON a.id = k.account_id
 WHERE k.id = ?1
 
@@ -51,10 +51,18 @@ SELECT id, account_id, kind, version, name, state, created_ms, last_used_ms, exp
 FROM api_keys WHERE id = ?1
 
 -- name: list_keys
--- The keys of one account, oldest first.
+-- At most ?4 keys of one account after that one, oldest first.
 SELECT id, account_id, kind, version, name, state, created_ms, last_used_ms, expires_ms, models, endpoints, networks,
     rotated_to, leaked_ms, told
-FROM api_keys WHERE account_id = ?1 ORDER BY created_ms, id
+FROM api_keys
+WHERE account_id = ?1 AND (created_ms, id) > (?2, ?3)
+ORDER BY created_ms, id LIMIT ?4
+
+-- name: list_key_states
+-- The same, as far as it takes to tell which of them work.
+SELECT created_ms, id, state, expires_ms FROM api_keys
+WHERE account_id = ?1 AND (created_ms, id) > (?2, ?3)
+ORDER BY created_ms, id LIMIT ?4
 
 -- name: disable_key
 -- Takes a key out of use; changes nothing if it is already disabled or does not exist.
@@ -97,12 +105,20 @@ SELECT id, account_id, email, name, role, state, created_ms FROM users WHERE id 
 SELECT 1 FROM users WHERE email = ?1
 
 -- name: list_all_users
--- All users, those who run the platform first, then by account.
-SELECT id, account_id, email, name, role, state, created_ms FROM users ORDER BY account_id, created_ms, id
+-- At most ?3 users after that one, oldest first.
+SELECT id, account_id, email, name, role, state, created_ms FROM users
+WHERE (created_ms, id) > (?1, ?2)
+ORDER BY created_ms, id LIMIT ?3
 
 -- name: list_users
--- The users of one account, oldest first.
-SELECT id, account_id, email, name, role, state, created_ms FROM users WHERE account_id = ?1 ORDER BY created_ms, id
+-- At most ?4 users of one account after that one, oldest first.
+SELECT id, account_id, email, name, role, state, created_ms FROM users
+WHERE account_id = ?1 AND (created_ms, id) > (?2, ?3)
+ORDER BY created_ms, id LIMIT ?4
+
+-- name: count_users
+-- How many users an account has.
+SELECT count(*) FROM users WHERE account_id = ?1
 
 -- name: any_other_owner
 -- One row if the account of this user has another owner who can sign in.

@@ -164,6 +164,17 @@ FROM usage AS u LEFT JOIN ledger AS l ON l.seq = u.posting AND l.usage_id = u.id
 WHERE u.posting IS NOT NULL AND l.seq IS NULL
 LIMIT 100
 
+-- name: list_impossible_credits
+-- The first usage rows that took credits though they produced nothing, were paid for otherwise, or are an account's that
+-- never had a plan.
+SELECT id FROM usage AS u INDEXED BY usage_on_plans
+WHERE plan_credits > 0 AND (
+    claims = 0 OR posting IS NOT NULL OR charge + overage + price_version + pack_tokens + pack_calls > 0
+    OR prompt_tokens + completion_tokens = 0
+    OR NOT EXISTS (SELECT 1 FROM plans AS p WHERE p.account_id = u.account_id)
+)
+LIMIT 100
+
 -- name: count_usage
 -- How many usage rows there are, and how many of them were charged.
 SELECT count(*), count(posting) FROM usage

@@ -244,6 +244,15 @@ FROM ledger
 WHERE book = ?1 AND at_ms >= ?2 AND at_ms < ?3 AND kind NOT IN ('post', 'pack_burn')
 GROUP BY kind
 
+-- name: list_refunds
+-- What was given back on a book between two moments, newest first, and the request that it was given back for.
+SELECT l.at_ms, l.amount, l.memo, coalesce(u.log_id, ''), coalesce(u.request_id, ''), coalesce(u.model, ''),
+    coalesce(u.api_key_id, '')
+FROM ledger AS l LEFT JOIN usage AS u ON u.id = l.usage_id
+WHERE l.book = ?1 AND l.at_ms >= ?2 AND l.at_ms < ?3 AND l.kind NOT IN ('post', 'pack_burn') AND l.kind = 'refund'
+    AND (?4 IS NULL OR u.model = ?4) AND (?5 IS NULL OR u.api_key_id = ?5)
+ORDER BY l.at_ms DESC, l.seq DESC
+
 -- name: find_cash_book
 -- The number of an account's cash book.
 SELECT id FROM books WHERE account_id = ?1 AND name = 'cash'

@@ -1,7 +1,8 @@
 """What a raw text says, piece by piece.
 
 Calls come one after the other, never interleaved: CallStarted, CallArguments as often as needed, CallEnded. The
-fragments of one call, put together, are always one JSON object, also where the model wrote something else.
+fragments of one call that has ended, put together, are always one JSON object, also where the model wrote something
+else. Only a call that was cut off does not end, and its fragments are the beginning of one.
 """
 
 from typing import TypeAlias

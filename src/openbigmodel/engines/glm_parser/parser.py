@@ -17,6 +17,7 @@ Decisions, where the models' text leaves room:
 - Turns' tags (`<|user|>` ...) are dropped from text. In arguments they are text, except one at the end of a value
   that the generation's end cut.
 - Box tags of vision models are text, in the answer and in the reasoning, and never cut in two.
+- A call that the generation's end leaves open is closed, unless a limit cut it: then it stays open.
 - A tag that closes what is not open is dropped at the beginning of an answer or after a call; elsewhere it is text.
 """
 
@@ -25,7 +26,7 @@ from typing import Any, Literal, TypeAlias
 
 from openbigmodel.engines.glm_parser.argument_types import ArgumentTypes
 from openbigmodel.engines.glm_parser.calls import JsonCall, TaggedCall
-from openbigmodel.engines.glm_parser.events import Event, EventList
+from openbigmodel.engines.glm_parser.events import CallArguments, CallEnded, Event, EventList
 from openbigmodel.engines.glm_parser.heads import Head, Heads, Unfinished
 from openbigmodel.engines.glm_parser.hermes import HermesReader
 from openbigmodel.engines.glm_parser.tags import (
@@ -116,7 +117,7 @@ class GlmParser:
 
     @property
     def in_call(self) -> bool:
-        """Whether a call has begun and not ended, so that its arguments would be cut short now."""
+        """Whether a call has begun and not ended."""
         return self._call is not None
 
     def feed(self, text: str) -> list[Event]:
@@ -124,13 +125,25 @@ class GlmParser:
         self._advance(self._held + text if self._held else text, ended=False)
         return self._events.take()
 
-    def finish(self) -> list[Event]:
-        """The generation has ended: what was held back comes out, and what is open is closed."""
+    def finish(self, *, cut: bool = False) -> list[Event]:
+        """The generation has ended: what was held back comes out, and what is open is closed.
+
+        `cut`: by a limit, so nobody knows how a call would have gone on. Its arguments stay as far as they came, no
+        JSON, or they could be taken for all.
+        """
+        if cut and self.in_call:
+            self._held = ""
+            return self._events.take()
+        calls = self._events.calls
         self._advance(self._held, ended=True)
         if not self._after_call:
             self._text_of(self._blanks)
         self._blanks = ""
-        return self._events.take()
+        events = self._events.take()
+        if cut and self._events.calls > calls:
+            # Of this one nothing has come but its name.
+            return [event for event in events if not isinstance(event, CallArguments | CallEnded)]
+        return events
 
     def _advance(self, data: str, *, ended: bool) -> None:
         """Each state reads from a position and says how far it came. If that changes nothing, it wants more text."""

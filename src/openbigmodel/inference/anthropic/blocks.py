@@ -11,6 +11,7 @@ import msgspec
 
 # At the arguments of one call, while others wait. An engine that mixes its calls this much ends without them.
 _MAX_LOOKS = 64
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 
 Kind = Literal["thinking", "text", "tool_use"]
 
@@ -55,7 +56,7 @@ def arguments_of(text: str) -> msgspec.Raw | None:
     if not text.startswith("{"):
         return None
     try:
-        msgspec.json.decode(text)
+        _DECODE(text)
     except (msgspec.DecodeError, RecursionError):
         return None
     return msgspec.Raw(text.encode())

@@ -15,6 +15,7 @@ import msgspec
 
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.anthropic.messages import (
+    MAX_BLOCKS,
     Block,
     InputMessage,
     decode_content,
@@ -54,12 +55,13 @@ class Origin(msgspec.Struct, gc=False):
 class Conversation:
     """The messages so far. `media` is the number of images and documents, `media_bytes` what they take as JSON."""
 
-    __slots__ = ("_calls", "_names", "media", "media_bytes", "messages", "origins")
+    __slots__ = ("_blocks_left", "_calls", "_names", "media", "media_bytes", "messages", "origins")
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
         # The ids of the last calls, in their order.
         self._calls: dict[str, int] = {}
+        self._blocks_left = MAX_BLOCKS
         self.messages: list[GlmMessage] = []
         self.origins: list[Origin] = []
         self.media = 0
@@ -71,6 +73,7 @@ class Conversation:
 
     def add_system(self, system: str | list[Block], path: str = "system") -> None:
         """Instructions. Raises ApiError 1213 or 1214."""
+        self._count(system, path)
         if isinstance(system, str):
             texts = [_without_billing_line(system)]
         else:
@@ -89,10 +92,23 @@ class Conversation:
             self.add_system(content, f"{path}.content")
         elif isinstance(content, str):
             self._add(GlmMessage(message.role, content), Origin(path))
-        elif message.role == "assistant":
-            self._add_assistant(content, path)
         else:
-            self._add_user(content, path)
+            self._count(content, f"{path}.content")
+            if message.role == "assistant":
+                self._add_assistant(content, path)
+            else:
+                self._add_user(content, path)
+
+    def _count(self, content: str | list[Block], path: str) -> None:
+        self._blocks_left -= len(content) if isinstance(content, list) else 0
+        if self._blocks_left < 0:
+            raise illegal(path, f"总共不能超过{MAX_BLOCKS}项。", f"At most {MAX_BLOCKS} blocks in all.")
+
+    def _content(self, content: msgspec.Raw, path: str) -> str | list[Block]:
+        """What stands at `path` in a block. Raises ApiError 1213 or 1214."""
+        decoded = decode_content(content, path)
+        self._count(decoded, path)
+        return decoded
 
     def _add(self, message: GlmMessage, origin: Origin) -> None:
         self.messages.append(message)
@@ -169,7 +185,7 @@ class Conversation:
     def _parts_of_result(self, block: Block, at: str) -> list[tuple[dict[str, Any], str]]:
         if not block.tool_use_id:
             raise ApiError("1213", field=f"{at}.tool_use_id")
-        content = decode_content(block.content, f"{at}.content")
+        content = self._content(block.content, f"{at}.content")
         if isinstance(content, str):
             return [(_text_part(content), at)]
         return [
@@ -188,7 +204,7 @@ class Conversation:
             case "document":
                 return self._document(block, at)
             case "search_result":
-                content = decode_content(block.content, f"{at}.content")
+                content = self._content(block.content, f"{at}.content")
                 texts = [content] if isinstance(content, str) else [inner.text or "" for inner in content]
                 return [(_text_part(_BETWEEN_BLOCKS.join(filter(None, [block.title, *texts]))), at)]
             case "thinking" | "tool_use":
@@ -207,13 +223,13 @@ class Conversation:
             case "text":
                 return [*about, (_text_part(_given(source.data, f"{at}.source.data")), at)]
             case "content":
-                content = decode_content(source.content, f"{at}.source.content")
+                content = self._content(source.content, f"{at}.source.content")
                 if isinstance(content, str):
                     return [*about, (_text_part(content), at)]
                 inner = [
                     part
                     for index, each in enumerate(content)
-                    for part in self._parts(each, f"{at}.source.content.{index}")
+                    for part in self._part_of_document(each, f"{at}.source.content.{index}")
                 ]
                 return [*about, *inner]
             case "base64":
@@ -229,6 +245,12 @@ class Conversation:
             file["filename"] = block.title
         about = [(_text_part(block.context), at)] if block.context else []
         return [*about, (self._medium({"type": "file", "file": file}), at)]
+
+    def _part_of_document(self, block: Block, at: str) -> list[tuple[dict[str, Any], str]]:
+        # Each document in another would be read once more for all that are around it.
+        if block.type in ("document", "search_result"):
+            raise illegal(f"{at}.type", "只能是text或image。", "Only text and image.")
+        return self._parts(block, at)
 
     def _medium(self, part: dict[str, Any]) -> dict[str, Any]:
         self.media += 1

@@ -10,7 +10,11 @@ from typing import Any, Literal, NoReturn, TypeVar
 import msgspec
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_MESSAGES, MAX_SENT_TOOLS
+from openbigmodel.inference.long_bodies import readable
 
+# Of a request, wherever they stand. Clients shorten their conversations long before.
+MAX_BLOCKS = 20_000
 _PATH_IN_ERROR = re.compile(r"^(.*?)(?: - at `\$(.*)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"missing required field `(\w+)`")
 _INDEX = re.compile(r"\[(\d+|\.\.\.)\]")
@@ -118,14 +122,19 @@ class MessagesRequest(msgspec.Struct, gc=False):
 
 
 _Wire = TypeVar("_Wire")
-_REQUEST = msgspec.json.Decoder(MessagesRequest)
-_SOURCE = msgspec.json.Decoder(Source)
-_CONTENT = msgspec.json.Decoder(str | list[Block] | None)
+_REQUEST = msgspec.json.Decoder(MessagesRequest, float_hook=float)
+_SOURCE = msgspec.json.Decoder(Source, float_hook=float)
+_CONTENT = msgspec.json.Decoder(str | list[Block] | None, float_hook=float)
 
 
 def decode_request(body: bytes) -> MessagesRequest:
     """Raises ApiError 1210 (no JSON), 1213 (a field is missing) or 1214 (its type is wrong)."""
-    return _decoded(_REQUEST, body, "")
+    asked = _decoded(_REQUEST, body, "")
+    if len(asked.messages) > MAX_MESSAGES:
+        raise illegal("messages", f"不能超过{MAX_MESSAGES}条。", f"At most {MAX_MESSAGES} messages.")
+    if len(asked.tools or ()) > MAX_SENT_TOOLS:
+        raise illegal("tools", f"不能超过{MAX_SENT_TOOLS}个。", f"At most {MAX_SENT_TOOLS} tools.")
+    return asked
 
 
 def decode_source(block: Block, path: str) -> Source:
@@ -154,7 +163,7 @@ def dotted(path: str) -> str:
 
 def _decoded(decoder: "msgspec.json.Decoder[_Wire]", data: bytes | msgspec.Raw, within: str) -> _Wire:
     try:
-        return decoder.decode(data)
+        return decoder.decode(data if within else readable(data))
     except msgspec.ValidationError as error:
         _raise_for_field(str(error), within)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

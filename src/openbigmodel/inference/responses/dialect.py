@@ -20,7 +20,7 @@ class ResponsesDialect:
         self._store = store
 
     def read(self, body: bytes, account_id: str) -> Asked:
-        """See Dialect. Raises ApiError 1210, 1213 or 1214, 500 when the store fails."""
+        """See Dialect. Raises ApiError 1210, 1213, 1214 or 1303, 500 when the store fails."""
         store = self._store
         request, glm_body, question = read_responses_request(
             body, account_id, partial(store.conversation, account_id)

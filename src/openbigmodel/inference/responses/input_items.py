@@ -10,6 +10,7 @@ LIMIT = 20
 LIMIT_MAX = 100
 Order = Literal["asc", "desc"]
 _QUOTE = ord('"')
+_DIGITS_MAX = 9
 
 _PREFIXES = {
     "message": "msg",
@@ -23,7 +24,8 @@ _PREFIXES = {
 
 _Item = dict[str, Any]
 # Callers' own fields may hold numbers that cannot be written again once they are read.
-_DECODE = msgspec.json.Decoder(str | list[dict[str, msgspec.Raw]]).decode
+_DECODE = msgspec.json.Decoder(str | list[msgspec.Raw]).decode
+_DECODE_ITEM = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _DECODE_TEXT = msgspec.json.Decoder(str).decode
 
 
@@ -32,28 +34,40 @@ def list_input_items(
 ) -> dict[str, Any]:
     """A page of the items, from the one after `after` on; an unknown one is at the end."""
     items = _items(stored)
-    if order == "desc":
-        items.reverse()
+    owner = stored.id.removeprefix("resp_")
+    numbers = range(len(items)) if order == "asc" else range(len(items) - 1, -1, -1)
     if after:
-        ids = [item["id"] for item in items]
-        items = items[ids.index(after) + 1 :] if after in ids else []
-    page = items[:limit]
+        numbers = numbers[_place(after, items, owner, numbers) :]
+    page = [_listed(_DECODE_ITEM(items[number]), f"{owner}_{number}") for number in numbers[:limit]]
     return {
         "object": "list",
         "data": page,
         "first_id": page[0]["id"] if page else None,
         "last_id": page[-1]["id"] if page else None,
-        "has_more": len(items) > limit,
+        "has_more": len(numbers) > limit,
     }
 
 
-def _items(stored: StoredResponse) -> list[_Item]:
+def _place(after: str, items: list[msgspec.Raw], owner: str, numbers: range) -> int:
+    """Where the page begins in `numbers` that comes after the item of this id."""
+    # An id that the item did not bring says where it is. Only for others all of them have to be looked through.
+    _, _, end = after.rpartition(f"{owner}_")
+    if end.isascii() and end.isdigit() and len(end) <= _DIGITS_MAX and int(end) in numbers:
+        number = int(end)
+        if _listed(_DECODE_ITEM(items[number]), f"{owner}_{number}")["id"] == after:
+            return numbers.index(number) + 1
+    for place, number in enumerate(numbers):
+        if _text(_DECODE_ITEM(items[number]).get("id")) == after:
+            return place + 1
+    return len(numbers)
+
+
+def _items(stored: StoredResponse) -> list[msgspec.Raw]:
     # What was stored before anybody looked at it is told as well as it can be.
-    asked = _DECODE(stored.input.decode(errors="replace"))
+    asked: str | list[msgspec.Raw] = _DECODE(stored.input.decode(errors="replace"))
     if isinstance(asked, str):
-        asked = [{"role": _raw("user"), "content": _raw(asked)}]
-    owner = stored.id.removeprefix("resp_")
-    return [_listed(item, f"{owner}_{index}") for index, item in enumerate(asked)]
+        return [msgspec.Raw(msgspec.json.encode({"role": "user", "content": asked}))]
+    return asked
 
 
 def _listed(item: dict[str, msgspec.Raw], name: str) -> _Item:
@@ -71,10 +85,6 @@ def _listed(item: dict[str, msgspec.Raw], name: str) -> _Item:
     if kind in _PREFIXES and not _text(item.get("status")):
         listed["status"] = "completed"
     return listed
-
-
-def _raw(text: str) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(text))
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:

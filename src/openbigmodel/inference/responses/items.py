@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_MESSAGES
 from openbigmodel.inference.responses.fields import Place, check_text, illegal, raise_for_decoding
 from openbigmodel.inference.responses.tools import CUSTOM_INPUT, function_name
 
@@ -60,17 +61,23 @@ class Item(msgspec.Struct, gc=False):
     output: str | list[Part] | None = None
 
 
-_DECODE_INPUT = msgspec.json.Decoder(str | list[Item]).decode
+_DECODE_INPUT = msgspec.json.Decoder(str | list[Item], float_hook=float).decode
+# What its members are is judged with all other arguments, by `chat_request`.
+_DECODE_ARGUMENTS = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _ENCODE = msgspec.json.Encoder().encode
 
 
 def read_items(raw: bytes | msgspec.Raw, field: str = "input") -> list[Item]:
     """Decode items; a text is a user's message. Raises ApiError 1210, 1213 or 1214."""
     try:
-        read = _DECODE_INPUT(raw)
+        read: str | list[Item] = _DECODE_INPUT(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise_for_decoding(error, field)
-    return [Item(role="user", content=read)] if isinstance(read, str) else read
+    if isinstance(read, str):
+        return [Item(role="user", content=read)]
+    if len(read) > MAX_MESSAGES:
+        raise illegal(field, f"不能超过{MAX_MESSAGES}项。", f"At most {MAX_MESSAGES} items.")
+    return read
 
 
 class Messages:
@@ -175,12 +182,10 @@ def _arguments(item: Item, field: str) -> str:
     if not arguments or not arguments.strip():
         return "{}"
     try:
-        decoded = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        decoded = None
-    # Chat templates take arguments apart.
-    if not isinstance(decoded, dict):
-        raise illegal(field, "必须是JSON对象的字符串。", "It must be the text of a JSON object.")
+        _DECODE_ARGUMENTS(arguments)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        # Chat templates take arguments apart.
+        raise illegal(field, "必须是JSON对象的字符串。", "It must be the text of a JSON object.") from error
     return arguments
 
 

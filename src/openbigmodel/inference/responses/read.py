@@ -11,6 +11,7 @@ import msgspec
 
 from openbigmodel.errors import ApiError
 from openbigmodel.inference.chat_request import read_chat_request
+from openbigmodel.inference.long_bodies import readable
 from openbigmodel.inference.responses.fields import Place, check_text, illegal, object_at, raise_for_decoding
 from openbigmodel.inference.responses.items import Item, Messages, read_items
 from openbigmodel.inference.responses.tools import Called, Tool, ToolChoice, read_tool_choice, read_tools
@@ -89,7 +90,7 @@ class Question(msgspec.Struct, gc=False):
     tools: list[str]
 
 
-_DECODE = msgspec.json.Decoder(ResponsesRequest).decode
+_DECODE = msgspec.json.Decoder(ResponsesRequest, float_hook=float).decode
 _ENCODE = msgspec.json.Encoder().encode
 _QUOTE = ord('"')
 _LARGEST_INTEGER = 2**63 - 1
@@ -103,7 +104,7 @@ def read_responses_request(
 ) -> tuple[ChatRequest, bytes, Question]:
     """Raises ApiError 1210, 1213 or 1214, and what `earlier` raises."""
     try:
-        request = _DECODE(body)
+        request = _DECODE(readable(body))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise_for_decoding(error)
     _check(request)
@@ -146,7 +147,7 @@ def read_responses_request(
             if any(tool is each for each in functions)
         ],
     )
-    return read_chat_request(glm_body), glm_body, question
+    return read_chat_request(glm_body, ours=True), glm_body, question
 
 
 def _check(request: ResponsesRequest) -> None:

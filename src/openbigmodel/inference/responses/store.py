@@ -23,8 +23,11 @@ from openbigmodel.db.connection import (
 )
 from openbigmodel.db.queries import QUERIES
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_MESSAGES
+from openbigmodel.inference.long_bodies import check_values
 from openbigmodel.inference.responses.fields import illegal
 from openbigmodel.inference.responses.items import Item, read_items
+from openbigmodel.inference.responses.rereading import Rereading
 
 KEPT_MS = 7 * 24 * 3600 * 1000
 # At once, so that nobody who settles waits long behind it.
@@ -63,7 +66,8 @@ class _Output(msgspec.Struct, gc=False):
     output: msgspec.Raw
 
 
-_DECODE_OUTPUT = msgspec.json.Decoder(_Output).decode
+_DECODE_OUTPUT = msgspec.json.Decoder(_Output, float_hook=float).decode
+_FIELD = "previous_response_id"
 
 
 class ResponseStore:
@@ -79,6 +83,7 @@ class ResponseStore:
         self._report = report
         self._now_ms = now_ms
         self._forgetting = False
+        self._rereading = Rereading(now_ms)
 
     def check_room(self, account_id: str) -> None:
         """Raises ApiError 1214 when the account has stored all that it may."""
@@ -126,7 +131,13 @@ class ResponseStore:
             failed(error)
 
     def find(self, account_id: str, response_id: str) -> StoredResponse | None:
-        """A response of this account, if it has one of this id."""
+        """A response of this account, if it has one of this id. Raises ApiError 1303 when it has read too much."""
+        self._rereading.check(account_id)
+        stored = self._read(account_id, response_id)
+        self._rereading.note(account_id, 0 if stored is None else len(stored.input) + len(stored.response))
+        return stored
+
+    def _read(self, account_id: str, response_id: str) -> StoredResponse | None:
         rows = self._database.read(_FIND, (response_id, account_id, self._oldest_ms()))
         if not rows:
             return None
@@ -136,42 +147,48 @@ class ResponseStore:
     def conversation(self, account_id: str, response_id: str) -> list[Item]:
         """All that was said up to the end of a response, oldest first.
 
-        Raises ApiError 1214 when a part of it is not there, or it has become too long; 500 when the database fails.
+        Raises ApiError 1214 when a part of it is not there, or it has become too long; 1303 when the account has read
+        too much; 500 when the database fails.
         """
+        self._rereading.check(account_id)
         try:
-            ids = self._ids(account_id, response_id)
-            found = [self.find(account_id, each) for each in reversed(ids)]
+            ids, size = self._ids(account_id, response_id)
+            found = [self._read(account_id, each) for each in reversed(ids)]
         except DatabaseError as error:
             raise ApiError("500") from error
-        items: list[Item] = []
+        self._rereading.note(account_id, size, len(ids))
+        texts: list[bytes] = []
         for stored in found:
             assert stored is not None, "nothing else runs between two reads"
-            items += read_items(stored.input)
-            items += read_items(_DECODE_OUTPUT(stored.response).output)
+            texts += (stored.input, bytes(_DECODE_OUTPUT(stored.response).output))
+        check_values(b",".join(texts), _FIELD)
+        items: list[Item] = []
+        for text in texts:
+            items += read_items(text, _FIELD)
+            if len(items) > MAX_MESSAGES:
+                raise _too_long()
         return items
 
-    def _ids(self, account_id: str, response_id: str) -> list[str]:
-        """The ids of a conversation's responses, last one first."""
+    def _ids(self, account_id: str, response_id: str) -> tuple[list[str], int]:
+        """The ids of a conversation's responses, last one first, and how large they are together."""
         ids: list[str] = []
         size, oldest_ms, each = 0, self._oldest_ms(), response_id
         while each:
             rows = self._database.read(_FIND_SIZE, (each, account_id, oldest_ms))
             if not rows:
+                # Looking for nothing costs something, too.
+                self._rereading.note(account_id, 0, len(ids) + 1)
                 raise illegal(
-                    "previous_response_id",
+                    _FIELD,
                     f"响应 {each} 不存在或已过期。",
                     f"Response {each} does not exist, or is not kept any more.",
                 )
             ids.append(each)
             size += rows[0][1]
             if size > CONVERSATION_BYTES_MAX or len(ids) > CONVERSATION_RESPONSES_MAX:
-                raise illegal(
-                    "previous_response_id",
-                    "对话过长，请发送需要保留的内容。",
-                    "The conversation has become too long; send what is to be kept of it instead.",
-                )
+                raise _too_long()
             each = rows[0][0]
-        return ids
+        return ids, size
 
     async def delete(self, account_id: str, response_id: str) -> bool:
         """Forget a response; whether there was one. Durable. Raises DatabaseError."""
@@ -192,6 +209,7 @@ class ResponseStore:
         """Forgets what is older than a week, until cancelled or the database is closed."""
         told = ""
         while True:
+            self._rereading.forget_idle()
             try:
                 self.forget_old()
                 told = ""
@@ -221,3 +239,11 @@ class ResponseStore:
             # Later rounds are the timer's again if this fails.
             with suppress(DatabaseError):
                 self.forget_old()
+
+
+def _too_long() -> ApiError:
+    return illegal(
+        _FIELD,
+        "对话过长，请发送需要保留的内容。",
+        "The conversation has become too long; send what is to be kept of it instead.",
+    )

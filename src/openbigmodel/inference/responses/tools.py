@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_SENT_TOOLS
 from openbigmodel.inference.function_names import short_name
 from openbigmodel.inference.responses.fields import illegal, object_at
 
@@ -90,6 +91,8 @@ class Tools(msgspec.Struct, gc=False):
 
 def read_tools(tools: list[Tool]) -> Tools:
     """Raises ApiError 1213 or 1214."""
+    if len(tools) + sum(len(tool.tools or ()) for tool in tools) > MAX_SENT_TOOLS:
+        raise illegal("tools", f"不能超过{MAX_SENT_TOOLS}个。", f"At most {MAX_SENT_TOOLS} tools.")
     functions: list[dict[str, Any]] = []
     called: dict[str, Called] = {}
     places: list[str] = []

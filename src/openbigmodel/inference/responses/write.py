@@ -26,7 +26,7 @@ from openbigmodel.sse import escape_separators, has_separator
 
 _ENCODE = msgspec.json.Encoder().encode
 _ENCODE_SORTED = msgspec.json.Encoder(order="sorted").encode
-_DECODE = msgspec.json.Decoder().decode
+_DECODE = msgspec.json.Decoder(float_hook=float).decode
 DONE = b"data: [DONE]\n\n"
 # A call's id is `call_` and 24 of these bits in hexadecimal (api.md §1.1).
 _CALL_BITS = 64

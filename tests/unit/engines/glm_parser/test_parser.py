@@ -91,6 +91,44 @@ def test_a_call_does_not_wait() -> None:
     assert not parser.in_call
 
 
+@pytest.mark.parametrize(
+    ("written", "text", "come"),
+    [
+        ("glm47", "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Bei</arg_val", '{"city":"Bei'),
+        ("glm47", "<tool_call>get_weather<arg_key>days</arg_key><arg_value>1", "{"),
+        ("glm47", "<tool_call>get_weather<arg_key>days</arg_key><arg_value>1</arg_value>", '{"days":1'),
+        ("glm45", "<tool_call>get_weather\n<arg_key>ci", "{"),
+        ("glm0414", 'get_weather\n{"city": "Be', '{"city":"Be'),
+        ("glm0414", 'get_weather\n{"days": 1', "{"),
+    ],
+)
+def test_a_call_that_a_limit_cut_stays_open(written: Format, text: str, come: str) -> None:
+    parser = new(written)
+    events = [event for character in text for event in parser.feed(character)]
+    assert parser.in_call
+    events += parser.finish(cut=True)
+    assert not any(isinstance(event, CallEnded) for event in events)
+    assert said([*events, CallEnded(0)]) == [("call", "get_weather", come)]
+    whole = new(written)
+    assert isinstance(strict(said(whole.feed(text) + whole.finish())[0][2]), Members)
+
+
+def test_a_call_of_which_only_the_name_came_before_the_limit() -> None:
+    parser = new()
+    assert parser.feed("<tool_call>now") == []
+    assert parser.finish(cut=True) == [CallStarted(0, "now")]
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_limit_changes_nothing_outside_of_calls(stream: Stream) -> None:
+    parser, cut = parser_for(stream), parser_for(stream)
+    parser.feed(stream.text)
+    cut.feed(stream.text)
+    if not parser.in_call:
+        texts = [event for event in parser.finish() if isinstance(event, Content | Reasoning)]
+        assert [event for event in cut.finish(cut=True) if isinstance(event, Content | Reasoning)] == texts
+
+
 def test_a_name_goes_out_as_soon_as_it_is_complete() -> None:
     parser = new()
     assert feed(parser, "<tool_call>n", "ow", "<arg_k") == [[], [], []]

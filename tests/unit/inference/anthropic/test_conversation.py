@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.anthropic.messages import MAX_BLOCKS
+from openbigmodel.inference.chat_request import MAX_MESSAGES, MAX_SENT_TOOLS
 from tests.unit.inference.anthropic.messages_bench import (
     asked,
     assistant,
@@ -277,3 +279,44 @@ def test_arguments_that_are_no_text_are_refused() -> None:
         error = refused.value
         assert (error.code, error.status, error.field) == ("1210", 400, "messages.1.content.0.input")
         assert "messages.1.content.0.input" in error.message("en") and "UTF-8" in error.message("zh")
+
+
+def in_document(*content: Any) -> dict[str, Any]:
+    return {"type": "document", "source": {"type": "content", "content": list(content)}}
+
+
+def test_a_document_has_no_documents_in_it() -> None:
+    text = {"type": "text", "text": "a"}
+    found = {"type": "search_result", "title": "t", "source": "s", "content": [text]}
+    assert glm_messages(user(in_document(text))) == [HI | {"content": "a"}]
+    assert (
+        glm_messages(user(in_document(text, IMAGE, {"type": "new"})))[0]["content"][1]["type"] == "image_url"
+    )
+    for inner in (in_document(text), found):
+        refused = refusal(user(text, in_document(text, inner)))
+        assert (refused.code, refused.field) == ("1214", "messages.0.content.1.source.content.1.type")
+
+
+TEXTS = [{"type": "text", "text": "a"}] * (MAX_BLOCKS // 2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at"),
+    [
+        ({"messages": [user(*TEXTS), assistant(*TEXTS)]}, "messages.1.content"),
+        ({"messages": [user(*TEXTS, tool_result("x", TEXTS))]}, "messages.0.content.10001.content"),
+        ({"messages": [user(*TEXTS, in_document(*TEXTS))]}, "messages.0.content.10001.source.content"),
+        ({"messages": [user(*TEXTS)], "system": TEXTS}, "messages.0.content"),
+        (
+            {"messages": [user(*TEXTS, {"type": "search_result", "title": "", "content": TEXTS})]},
+            "messages.0.content.10001.content",
+        ),
+        ({"messages": [HI] * (MAX_MESSAGES + 1)}, "messages"),
+        ({"messages": [HI], "tools": [{"type": "new"}] * (MAX_SENT_TOOLS + 1)}, "tools"),
+    ],
+    ids=["messages", "result", "document", "system", "search", "many messages", "tools"],
+)
+def test_there_is_an_end_to_what_a_request_is_made_of(fields: dict[str, Any], at: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        asked(**fields)
+    assert (refused.value.code, refused.value.field) == ("1214", at)

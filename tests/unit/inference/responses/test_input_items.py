@@ -91,3 +91,40 @@ def test_what_was_stored_as_no_text_is_listed(item: bytes) -> None:
     asked = b'[{"role":"user","content":"a",%b}]' % item
     page = msgspec.json.encode(list_input_items(StoredResponse("resp_1", "a", "", asked, b"{}")))
     assert "\N{REPLACEMENT CHARACTER}" in page.decode()
+
+
+MIXED = [
+    {"role": "user", "content": "0"},
+    {"type": "reasoning", "id": "mine"},
+    {"role": "user", "content": "2", "id": "msg_1_0"},
+    {"type": "reasoning"},
+    {"role": "user", "content": "4"},
+]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ("mine", ["msg_1_0", "rs_1_3", "msg_1_4"]),
+        ("rs_1_3", ["msg_1_4"]),
+        # The second of this name is one that the caller gave.
+        ("msg_1_0", ["mine", "msg_1_0", "rs_1_3", "msg_1_4"]),
+        ("msg_1_4", []),
+        ("msg_1_3", []),
+        ("rs_1_1", []),
+        ("msg_1_5", []),
+        ("msg_1_\u0664", []),
+        ("msg_1_" + "4" * 5000, []),
+        ("1_", []),
+    ],
+)
+def test_a_page_begins_after_any_item(after: str, expected: list[str]) -> None:
+    assert ids(listed(MIXED, order="asc", after=after)) == expected
+
+
+def test_only_the_page_is_read() -> None:
+    # The other item could not be.
+    asked = b'[{"role":"user","content":"a"},7]'
+    assert ids(list_input_items(StoredResponse("resp_1", "a", "", asked, b"{}"), order="asc", limit=1)) == [
+        "msg_1_0"
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_MESSAGES
 from openbigmodel.inference.responses.fields import Place
 from openbigmodel.inference.responses.items import Messages, read_items
 
@@ -236,3 +237,11 @@ def test_arguments_that_are_no_text_are_refused() -> None:
     error = refused.value
     assert (error.code, error.status, error.field) == ("1210", 400, "input[0].arguments")
     assert "input[0].arguments" in error.message("zh")
+
+
+def test_items_have_an_end() -> None:
+    item = b'{"type":"reasoning"},'
+    assert len(read_items(b"[" + item * (MAX_MESSAGES - 1) + item[:-1] + b"]")) == MAX_MESSAGES
+    with pytest.raises(ApiError) as caught:
+        read_items(b"[" + item * MAX_MESSAGES + item[:-1] + b"]")
+    assert (caught.value.code, caught.value.field) == ("1214", "input")

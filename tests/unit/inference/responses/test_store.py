@@ -13,7 +13,10 @@ from openbigmodel.db.connection import Database, DatabaseClosed
 from openbigmodel.db.queries import QUERIES
 from openbigmodel.db.writer import QUEUE_ITEMS_MAX
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_MESSAGES
+from openbigmodel.inference.long_bodies import MAX_VALUES
 from openbigmodel.inference.responses import store as store_module
+from openbigmodel.inference.responses.rereading import BURST_BYTES
 from openbigmodel.inference.responses.store import (
     FORGOTTEN_AT_ONCE,
     KEPT_MS,
@@ -352,3 +355,77 @@ def test_after_a_failed_commit_it_is_written_again_before_what_comes_after_it(pa
 
     run(path, scenario, vfs=disk.name)
     disk.unregister()
+
+
+def items_of(number: int, count: int, previous: int | str = "") -> StoredResponse:
+    asked = json.dumps([{"type": "reasoning"}] * (count - 1)).encode()
+    first = response(number, previous=previous)
+    return StoredResponse(first.id, first.account_id, first.previous_id, asked, first.response)
+
+
+def test_a_conversation_has_no_more_items_than_a_request(path: Path) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        await shelf.keep(items_of(1, MAX_MESSAGES // 2), items_of(2, MAX_MESSAGES // 2, 1), items_of(3, 2, 2))
+        assert len(shelf.store.conversation("a", "resp_2")) == MAX_MESSAGES
+        assert "too long" in refused(shelf.store, "resp_3")
+
+    run(path, scenario)
+
+
+@pytest.mark.parametrize("count", [MAX_MESSAGES + 2, MAX_VALUES // 2])
+def test_what_was_stored_before_there_was_a_bound_is_no_conversation(path: Path, count: int) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        await shelf.keep(items_of(1, count))
+        assert "At most" in refused(shelf.store, "resp_1") or count > MAX_MESSAGES + 2
+
+    run(path, scenario)
+
+
+def readings(read: Callable[[], object]) -> tuple[int, ApiError]:
+    """How often it is done until there has been too much of it, and what is said then."""
+    for number in range(100_000):
+        try:
+            read()
+        except ApiError as error:
+            if error.code == "1303":
+                return number, error
+    raise AssertionError("there is no end to it")
+
+
+def test_what_is_stored_is_not_read_all_the_time(path: Path) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        store, size = shelf.store, 4 * 1024 * 1024
+        await shelf.keep(response(1, size=size), response(2, account="b"))
+        most = BURST_BYTES // size
+        found, error = readings(lambda: store.find("a", "resp_1"))
+        assert most <= found <= most + 1 and error.retry_after_s
+        assert readings(lambda: store.conversation("a", "resp_1"))[0] == 0
+        assert store.find("b", "resp_2") == response(2, account="b")
+
+        shelf.now_ms += 1000 * error.retry_after_s
+        assert store.find("a", "resp_1") == response(1, size=size)
+        shelf.now_ms += 60_000
+        assert most <= readings(lambda: store.conversation("a", "resp_1"))[0] <= most + 1
+
+    run(path, scenario)
+
+
+def test_looking_for_what_is_not_there_counts_too(path: Path) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        found, _ = readings(lambda: shelf.store.find("a", "resp_1"))
+        shelf.now_ms += 60_000
+        joined, _ = readings(lambda: shelf.store.conversation("a", "resp_1"))
+        assert found > 1000 and joined > 1000
+
+    run(path, scenario)
+
+
+def test_the_timer_forgets_who_reads_nothing(path: Path) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        readings(lambda: shelf.store.find("a", "resp_1"))
+        timer = asyncio.create_task(shelf.store.run())
+        await asyncio.sleep(0)
+        timer.cancel()
+        assert readings(lambda: shelf.store.find("a", "resp_1"))[0] == 0
+
+    run(path, scenario)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.chat_request import MAX_SENT_TOOLS
 from openbigmodel.inference.responses.tools import (
     Called,
     Tool,
@@ -178,3 +179,13 @@ def test_a_choice_that_cannot_be_is_refused(choice: object, code: str, field: st
     with pytest.raises(ApiError) as caught:
         choose(choice)
     assert (caught.value.code, caught.value.field) == (code, field)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_tools_have_an_end(nested: bool) -> None:
+    tools = [Tool(type="new")] * MAX_SENT_TOOLS
+    read_tools(tools)
+    many = [Tool(type="namespace", name="n", tools=tools)] if nested else [*tools, *tools[:1]]
+    with pytest.raises(ApiError) as caught:
+        read_tools(many)
+    assert (caught.value.code, caught.value.field) == ("1214", "tools")
