@@ -37,7 +37,10 @@ PRICES = (
 
 
 class World:
-    """A database file. Rows are inserted as they are given, with postings that fit; none of it goes through the server."""
+    """A database file.
+
+    Rows are inserted as they are given, with postings that fit; none of it goes through the server.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "bigmodel.db"
@@ -74,7 +77,10 @@ class World:
         self.connection.close()
 
     def line(self, ended_ms: int, **given: object) -> Line:
-        """A request; what is not given is that of a small paid one. The charge is what the price says less `overage`, unless given."""
+        """A request; what is not given is that of a small paid one.
+
+        The charge is what the price says less `overage`, unless given.
+        """
         number = len(self.lines) + 1
         facts: dict[str, object] = {
             "id": number,

@@ -364,7 +364,7 @@ def _limits() -> str:
             ],
             [
                 "unfinished bodies of one account",
-                "half of what the others leave free of `unfinished_mb`, a third of it if there are none",
+                "a third of what the others leave free of `unfinished_mb`",
                 "503, code 1305",
             ],
             ["a client that does not read its answer", f"{limits.stall_s:g} s", "the connection is dropped"],

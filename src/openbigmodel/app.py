@@ -409,6 +409,9 @@ class _Reporter:
         elif self.router is not None and state == "unreachable":
             self.router.lost(engine)
 
+    def engine_remark(self, engine: str, text: str) -> None:
+        self._request_log.event(f"engine {engine}: {text}")
+
     def download(self, engine: str, progress: Progress) -> None:
         line = self._terminal.download(engine, progress)
         if line is not None:

@@ -233,7 +233,10 @@ def _facts(raw: dict[str, Any]) -> _File:
 
 
 def _merged(shipped: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts about a model. A price ends that it is free, and the other way round; a lower cap takes the default along."""
+    """Facts about a model.
+
+    A price ends that it is free, and the other way round; a lower cap takes the default along.
+    """
     facts = {**shipped, **own}
     if "price" in own and "free" not in own:
         facts.pop("free", None)

@@ -125,6 +125,11 @@ class _Standing:
         self.day = 0
         self.today = 0
 
+    def likely_prompt(self, bound: int) -> int:
+        """How many tokens a prompt has that may have so many, as the latest had."""
+        seen = self.prompt_bounds
+        return min(-(-bound * self.prompt_tokens // seen), bound) if seen else bound
+
     def idle(self, now_us: int, today: int) -> bool:
         """Whether forgetting it opens no limit; what was learned is learned again."""
         return (
@@ -220,9 +225,7 @@ class Limits:
             bucket = standing.tokens
             if bucket is None:
                 bucket = standing.tokens = _Bucket(tpm)
-            prompt, seen = prompt_bound, standing.prompt_bounds
-            if seen:
-                prompt = -(-prompt * standing.prompt_tokens // seen)
+            prompt = standing.likely_prompt(prompt_bound)
             kind = answer_bound.bit_length()
             if lately := standing.answers.get(kind):
                 answer = -(-lately >> _LATEST_BITS)
@@ -246,6 +249,16 @@ class Limits:
         if daily:
             self._take_of_day(key, place, standing, daily)
         return place
+
+    def longer(self, place: Place, prompt_tokens: int) -> None:
+        """The prompt may have so many tokens more than its text told: what such prompts have is taken."""
+        place.prompt_bound += prompt_tokens
+        standing = place.standing
+        assert standing is not None, "it is over"
+        if place.reserved and standing.tokens is not None:
+            likely, clock = standing.likely_prompt(prompt_tokens), self._now_s
+            standing.tokens.take_more(likely, int(clock() * 1_000_000))
+            place.reserved += likely
 
     def go_on(self, place: Place, answer_tokens: int) -> None:
         """The request is under way, its answer so long by now: what goes beyond its reservation is taken."""

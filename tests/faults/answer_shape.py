@@ -19,7 +19,10 @@ RUNNING = [{"prompt_tokens": 7, "total_tokens": 7 + count, "completion_tokens": 
 
 @dataclass(frozen=True)
 class Shape:
-    """A whole answer as one engine gives it. `body`: the caller wants one body, and the engine gives it in one piece."""
+    """A whole answer as one engine gives it.
+
+    `body`: the caller wants one body, and the engine gives it in one piece.
+    """
 
     name: str
     profile: Profile

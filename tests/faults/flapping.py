@@ -315,7 +315,9 @@ def _judge(bench: Bench, minute: Minute, calm_from: int) -> None:
 
 
 def _heard(asked: Asked) -> tuple[list[str], str]:
-    """The words that a caller was told, and how it ended: a finish reason, "wrong" for the caller's mistake, or an error."""
+    """The words that a caller was told, and how it ended: a finish reason, "wrong" for the caller's mistake, or an
+    error.
+    """
     sink = asked.sink
     if sink.status != 200:
         return [], "wrong" if sink.code == "1210" else sink.code

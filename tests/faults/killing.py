@@ -1,4 +1,4 @@
-"""Processes that are forked to be killed: whoever gives birth to them, and what all harnesses of kills have in common."""
+"""Processes that are forked to be killed: whoever gives birth to them, and what all harnesses of kills share."""
 
 import os
 import random

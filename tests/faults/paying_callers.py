@@ -1,7 +1,7 @@
 """Callers who pay a real server, over HTTP, and remember what they were told: a whole answer is an acknowledged charge.
 
-Every request has a number, which is in its text, in its `request_id` and, by the engine's script, in its answer: so bill,
-answer and the engine's own record can be held against each other, whatever becomes of the server.
+Every request has a number, which is in its text, in its `request_id` and, by the engine's script, in its answer: so
+bill, answer and the engine's own record can be held against each other, whatever becomes of the server.
 """
 
 import asyncio

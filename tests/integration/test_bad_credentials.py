@@ -14,6 +14,7 @@ from openbigmodel.credentials import ApiKey, new_api_key, parse_api_key
 from openbigmodel.db.connection import Database
 from openbigmodel.errors import ApiError
 from tests.credential_catalogue import Headers, World, bad_bytes, bad_credentials, good_credentials
+from tests.unit.auth.store_bench import create_account
 
 Judge = Callable[[Headers], str | None]
 
@@ -21,7 +22,7 @@ Judge = Callable[[Headers], str | None]
 async def make_world(store: AuthStore) -> World:
     """Two accounts with a key each, and a disabled key."""
     key, other, disabled = [
-        await store.create_key((await store.create_account(name)).id, name)
+        await store.create_key((await create_account(store, name)).id, name)
         for name in ("one", "two", "three")
     ]
     await store.disable_key(disabled.id)

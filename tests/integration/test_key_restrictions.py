@@ -20,6 +20,7 @@ from openbigmodel.credentials import ApiKey, sign_jwt
 from openbigmodel.db.connection import Database
 from tests.integration.server_process import ServerProcess, server, wait_until
 from tests.integration.test_behind_proxy import COMMANDS, free_port, program, wait_for_port
+from tests.unit.auth.store_bench import create_account
 
 CONFIG = '[server]\ntrusted_proxies = ["127.0.0.1"]\n'
 BASES = ("/api/paas/v4", "/api/coding/paas/v4", "/v1")
@@ -47,8 +48,8 @@ async def make_keys(folder: Path) -> tuple[str, dict[str, ApiKey]]:
     database = Database.open(folder / "bigmodel.db")
     try:
         store = AuthStore(database, folder)
-        account = await store.create_account("team", rotate_leaked=True)
-        locked = await store.create_account("others")
+        account = await create_account(store, "team", rotate_leaked=True)
+        locked = await create_account(store, "others")
         keys = {
             "standard": await store.create_key(account.id, "standard"),
             "coding": await store.create_key(account.id, "coding", kind="coding"),

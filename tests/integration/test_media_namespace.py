@@ -1,4 +1,4 @@
-"""The catalogue once more, with the real resolver, the real kernel, and every address in the world a listener of ours."""
+"""The catalogue once more, with the real resolver, the real kernel, and every address in the world one of ours."""
 
 import json
 import shutil

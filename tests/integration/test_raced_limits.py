@@ -1,4 +1,6 @@
-"""More callers than a limit allows, all at once and again at once, through real HTTP: not one too many, nor one too few."""
+"""More callers than a limit allows, all at once and again at once, through real HTTP: not one too many, nor one too
+few.
+"""
 
 import asyncio
 import json

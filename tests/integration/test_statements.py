@@ -1,4 +1,6 @@
-"""What `usage` and `bills` say of requests to a real server: while it runs, when it was killed, and when it has stopped."""
+"""What `usage` and `bills` say of requests to a real server: while it runs, when it was killed, and when it has
+stopped.
+"""
 
 from contextlib import ExitStack
 from decimal import Decimal

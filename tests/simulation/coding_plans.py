@@ -1,4 +1,5 @@
-"""Coding Plans in the simulated worlds: small ones that run out, in hours that are short, and what must be true of them.
+"""Coding Plans in the simulated worlds: small ones that run out, in hours that are short, and what must be true of
+them.
 
 Credits are counted anew, token by token in fractions, and windows by what they hold on disk.
 """

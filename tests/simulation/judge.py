@@ -32,7 +32,10 @@ def check(holds: bool, sentence: str) -> None:
 
 
 def admission(world: "World", ask: Ask, before: "Before", hold: Hold | None, code: str) -> None:
-    """Packs first, in their order, then the balance, and no refusal of what these cover. `code` is that of a refusal."""
+    """Packs first, in their order, then the balance, and no refusal of what these cover.
+
+    `code` is that of a refusal.
+    """
     if hold is None and code != "1113":
         return
     price = world.versions[ask.price_version]

@@ -28,6 +28,8 @@ from openbigmodel.inference.chat_request import Surface, prompt_bound, read_chat
 from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.pipeline import Pipeline
 from openbigmodel.limits import Limits
+from openbigmodel.moderation.moderator import Moderator
+from openbigmodel.moderation.words import WordList
 from openbigmodel.telemetry import Metrics, RequestLog
 from tests.simulation import caller, coding_plans, judge, limit_rules
 from tests.simulation.bank import Done, Money
@@ -171,6 +173,11 @@ class PlatformWorld(CashierWorld):
             prompt_counter="input_tokens" if random.random() < 0.5 else "",
         )
         self.files = random.choice((0.0, 0.0, 0.1, 0.4))
+        self.moderator = None
+        if random.random() < 0.2:
+            # Some prompts are blocked, and answers from a certain length on.
+            words = WordList({"number 7*": 1, " ".join(["word"] * random.randrange(2, 12)): 1})
+            self.moderator = Moderator(words, None)
         self.limits = limit_rules.choose(random)
         self.plans = coding_plans.PlanWorld(random, self.clock.now_ms())
         limited = {} if self.limits is None else {"*": self.limits}
@@ -219,6 +226,7 @@ class PlatformWorld(CashierWorld):
             metrics=Metrics(),
             ids=IdSource(now_s, self.random.randbytes),
             media=self.media,
+            moderator=self.moderator,
             now_s=now_s,
             monotonic_s=monotonic_s,
         )

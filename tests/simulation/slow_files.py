@@ -29,7 +29,12 @@ class SlowFetcher(Fetcher):
         self._random = random
 
     async def run(
-        self, task: Task, payload: str, host: str = "", expect: Callable[[int], None] = lambda _: None
+        self,
+        task: Task,
+        payload: str,
+        host: str = "",
+        expect: Callable[[int], None] = lambda _: None,
+        owner: str = "",
     ) -> tuple[Outcome, bytes]:
         random = self._random
         if random.random() < 0.05:

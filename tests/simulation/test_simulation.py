@@ -27,6 +27,7 @@ HAPPENS = {
     "refused 1113": 3_000,
     "refused 1231": 3_000,
     "refused 1210": 200,
+    "refused 1301": 800,
     "refused 1302": 500,
     "refused 1303": 200,
     "refused 1304": 200,

@@ -17,7 +17,7 @@ from tests.simulation.requests import Ask
 
 NUMBER = re.compile(rb"number (\d+)")
 # Of requests that no engine was asked. 1210 is for a file that cannot be fetched.
-REFUSALS = {"1113", "1210", "1231", "1302", "1303", "1304", "1305", "1308", "1309", "1310", "1311"}
+REFUSALS = {"1113", "1210", "1231", "1301", "1302", "1303", "1304", "1305", "1308", "1309", "1310", "1311"}
 # One chunk is this text. Five bytes, so that it is one token where tokens are estimated by the size of the text.
 WORD = b"word "
 

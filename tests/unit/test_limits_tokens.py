@@ -1,4 +1,6 @@
-"""Tokens a minute: guessed by what the account's latest requests used, put right at their end, and in the long run exact."""
+"""Tokens a minute: guessed by what the account's latest requests used, put right at their end, and in the long run
+exact.
+"""
 
 import math
 import random
@@ -69,12 +71,36 @@ def test_no_reservation_is_more_than_the_answer_may_be_or_the_bucket_holds() -> 
     assert place.reserved == 1000
 
 
-def test_what_prompts_were_beyond_their_text_is_reserved_for_the_next() -> None:
-    """Pictures: nobody knows at the beginning how many tokens they are."""
+def test_a_prompt_that_turns_out_longer_is_reserved_for_and_spoils_nothing() -> None:
+    """Pictures: nobody knows at the beginning how many tokens they may be."""
+    world, limits = World(), ModelLimits(tpm=100_000)
+    for _ in range(3):
+        place = enters(world, limits, 200, 100)
+        world.limits.longer(place, 2800)
+        world.limits.leave(place, 1600, 100)
+
+    # Half of what they may be, all of them.
+    assert enters(world, limits, 200, 100).reserved == 101 + 100  # rounded up
+    place = enters(world, limits, 3000, 100)
+    assert place.reserved == 1501 + 100
+    world.limits.longer(place, 1000)
+    assert place.reserved == 1501 + 501 + 100
+
+
+def test_nothing_is_reserved_for_a_prompt_beyond_what_it_may_be() -> None:
+    """An engine whose template adds more than anybody knew, or that counts wrongly."""
     world, limits = World(), ModelLimits(tpm=100_000)
     world.limits.leave(enters(world, limits, 200, 100), 1600, 100)
 
-    assert enters(world, limits, 200, 100).reserved == 1500 + 100
+    assert enters(world, limits, 4000, 100).reserved == 4000 + 100
+
+
+def test_longer_prompts_of_those_without_a_limit_of_tokens() -> None:
+    world, limits = World(), ModelLimits(rpm=10)
+    place = enters(world, limits, 200, 100)
+    world.limits.longer(place, 2800)
+    world.limits.leave(place, 1600, 100)
+    assert place.reserved == 0
 
 
 def test_the_mean_follows_the_latest_answers() -> None:

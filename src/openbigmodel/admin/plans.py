@@ -34,6 +34,13 @@ class EndPlan(Arguments):
     at: str | None = None
 
 
+class PlanTerms(Arguments):
+    """`at_ms`: when the request began, for its time of day."""
+
+    model: str
+    at_ms: int
+
+
 class PlanCommands:
     """The subscriptions of accounts."""
 
@@ -47,6 +54,7 @@ class PlanCommands:
         yield Command("plans.add", AddPlan, self.add)
         yield Command("plans.list", ListPlans, self.list, reads=True)
         yield Command("plans.end", EndPlan, self.end)
+        yield Command("plans.terms", PlanTerms, self.terms, reads=True)
 
     async def add(self, wanted: AddPlan) -> Answer:
         """The new subscription."""
@@ -66,6 +74,11 @@ class PlanCommands:
         """The subscription as it is now."""
         at_ms = None if wanted.at is None else parse_end(wanted.at)
         return self._facts(await self._plans.end(wanted.plan, at_ms))
+
+    async def terms(self, wanted: PlanTerms) -> Answer:
+        """By what a request takes credits: only the server knows which catalogue it has. See CreditTerms."""
+        terms: Answer = msgspec.to_builtins(self._plans.terms(wanted.model, wanted.at_ms))
+        return terms
 
     def _facts(self, plan: PlanRecord) -> Answer:
         now_ms = self._now_ms()

@@ -6,6 +6,7 @@ is an error, because one of the two is a slip. A reference lasts for ever.
 
 from collections.abc import Awaitable, Callable, Mapping
 
+import apsw
 import msgspec
 
 from openbigmodel.admin.protocol import AdminError, Answer
@@ -29,10 +30,12 @@ async def do_once(
     if text is None:
         await act(None)
         return None
-    if not 0 < len(text) <= _CHARACTERS_MAX or not text.isprintable():
+    # With a blank at an end it would look like another one.
+    if not 0 < len(text) <= _CHARACTERS_MAX or not text.isprintable() or text != text.strip():
         raise AdminError(
             "bad_value",
-            f"A reference is one line of 1 to {_CHARACTERS_MAX} characters that can be printed.",
+            f"A reference is one line of 1 to {_CHARACTERS_MAX} characters that can be printed, without blanks at its "
+            "ends.",
         )
     reference = Reference(account_id, text, msgspec.json.encode(content, order="deterministic").decode())
     found = find_reference(database, account_id, text)
@@ -43,6 +46,12 @@ async def do_once(
             # By one that was asked for at the same time, and is on disk by now.
             found = find_reference(database, account_id, text)
             assert found is not None, "a reference that is taken and not there"
+        except (AdminError, ValueError):
+            # It may be the same action, asked for at the same time, that leaves too little for this one.
+            await _until_written(database)
+            found = find_reference(database, account_id, text)
+            if found is None:
+                raise
         else:
             return None
     if found.content != reference.content:
@@ -52,6 +61,15 @@ async def do_once(
             f"{moment_name(found.at_ms)}. Nothing was done; choose another.",
         )
     return found
+
+
+async def _until_written(database: Database) -> None:
+    """Return when all that is on its way to the disk is there, or has failed."""
+    await database.write(_nothing)
+
+
+def _nothing(_: apsw.Connection) -> None:
+    """The writer takes one after the other."""
 
 
 def repeated(found: Referred | None) -> Answer:

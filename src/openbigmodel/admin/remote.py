@@ -51,7 +51,7 @@ def _connect(path: Path, answer_s: float) -> socket.socket:
             "forbidden", f"The server in {path.parent} belongs to another user; be that user, or root."
         ) from error
     except OSError as error:
-        # Not there, left over from a server that was killed, no socket at all, or too many before us: the lock will tell.
+        # Not there, left over from a server that was killed, no socket at all, or too many before us: the lock tells.
         connection.close()
         raise NoServer from error
     return connection

@@ -39,7 +39,10 @@ def open_doors(
     unfinished: Room,
     started_s: int,
 ) -> Doors:
-    """All doors. `unfinished` is for bodies that are not yet whole; `started_s`: when the server started, in Unix seconds."""
+    """All doors.
+
+    `unfinished` is for bodies that are not yet whole; `started_s`: when the server started, in Unix seconds.
+    """
     dialect = ResponsesDialect(responses)
     chat = [
         *(ChatRoute(surface, pipeline, callers) for surface in SURFACES),

@@ -113,14 +113,6 @@ class AuthStore(UserStore):
 
     # accounts
 
-    async def create_account(
-        self, name: str, *, exempt: bool = False, tier: str = "V0", rotate_leaked: bool = False
-    ) -> Account:
-        """A new account without keys; see Account."""
-        account = self.draft_account(name, exempt=exempt, tier=tier, rotate_leaked=rotate_leaked)
-        await self.add_account(account)
-        return account
-
     async def add_account(self, account: Account) -> None:
         """Writes an account that was drafted."""
         await self._database.write(partial(insert_account, account=account))

@@ -3,7 +3,8 @@
 Rule: it shares no state and no lock with the platform, changes nothing, and believes nothing that it can compute:
 hashes, running balances, which postings a request may have, the charge of each usage row from its tokens and its
 version of the price. What a Coding Plan paid cannot be computed, because rows name no version of the credit rates; of
-that it only sees whether a plan can have paid for the row at all, and adds it up. So it works on a running server's file, a stopped one's, and one whose server has just been killed.
+that it only sees whether a plan can have paid for the row at all, and adds it up. So it works on a running server's
+file, a stopped one's, and one whose server has just been killed.
 
 A chain shows any change but one: that its newest end was cut off together with the usage rows. Whoever wants to see
 that as well keeps `head` somewhere else.
@@ -436,8 +437,8 @@ class _Audit:
 def _rates(price: Price) -> tuple[int, int, int, int] | None:
     """What to multiply tokens that were not cached, cached and completion tokens with, and what to add.
 
-    The sum is in parts of a nano-yuan (PARTS_PER_NANO) and rounds half-up by leaving them off. Only for a price with one
-    band: worked out once more and without calling anything, which matters ten million times.
+    The sum is in parts of a nano-yuan (PARTS_PER_NANO) and rounds half-up by leaving them off. Only for a price with
+    one band: worked out once more and without calling anything, which matters ten million times.
     """
     if len(price.bands) != 1:
         return None

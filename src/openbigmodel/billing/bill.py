@@ -29,8 +29,8 @@ class Bill(msgspec.Struct, frozen=True):
     """A month of one account. `exact` is in nano-yuan, `fen` in fen.
 
     `rounding` is what the payable amount in fen is more than the exact one, in nano-yuan. `topups`, `gifts` and
-    `adjustments` (may be negative) are no part of what is payable. `closed`: the month is over, so nothing but a commit that is late
-    will change it.
+    `adjustments` (may be negative) are no part of what is payable. `closed`: the month is over, so nothing but a
+    commit that is late will change it.
     """
 
     owner: Owner

@@ -12,11 +12,10 @@ from typing import Any
 import msgspec
 
 from openbigmodel.billing.periods import CHINA
-from openbigmodel.billing.plan_windows import credits_of, percent_at, rates_of
+from openbigmodel.billing.plan_windows import CreditTerms, credits_of
 from openbigmodel.billing.pricing import PARTS_PER_NANO, Band, Price
 from openbigmodel.billing.statement import Line, Statements
 from openbigmodel.billing.usage import Usage
-from openbigmodel.catalog import Catalog, CreditRates
 from openbigmodel.db.queries import QUERIES
 
 # Requests that cost nothing are found by the time in their id (`ids.py`); most end within a minute.
@@ -32,7 +31,10 @@ _POSTINGS = QUERIES["postings_of_usage"]
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One summand. `price` is in nano-yuan per million tokens (a call: per call), `parts` = charged x price x percent."""
+    """One summand.
+
+    `price` is in nano-yuan per million tokens (a call: per call), `parts` = charged x price x percent.
+    """
 
     what: str
     measured: int
@@ -43,7 +45,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Posting(msgspec.Struct, frozen=True):
-    """A row of the ledger: `amount` went from the book `debit` to `credit`; `balance` is what the account's then held."""
+    """A row of the ledger: `amount` went from the book `debit` to `credit`; `balance` is what the account's held."""
 
     seq: int
     at_ms: int
@@ -78,7 +80,9 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class CreditPart(msgspec.Struct, frozen=True):
-    """One summand of a request's credits: `rate` is in millionths of a credit for a token, `parts` = measured x rate x percent."""
+    """One summand of a request's credits: `rate` is in millionths of a credit for a token, `parts` = measured x rate x
+    percent.
+    """
 
     what: str
     measured: int
@@ -90,7 +94,8 @@ class CreditExplanation(msgspec.Struct, frozen=True):
     """What a request took out of a Coding Plan, in millionths of a credit; `parts` before rounding in 1/100 of that.
 
     `computed` is what the rates and the time of day say, `capped` how much of it was not taken because the plan's
-    windows had no more, `unexplained` how much more was taken than that: not 0 if rates have changed since.
+    windows had no more, `unexplained` how much more was taken than that: not 0 if rates have changed since, or are
+    others where the request was answered.
     """
 
     parts: tuple[CreditPart, ...]
@@ -101,12 +106,9 @@ class CreditExplanation(msgspec.Struct, frozen=True):
     unexplained: int
 
 
-def explain_credits(catalog: Catalog, line: Line) -> CreditExplanation | None:
-    """Computes a plan's credits afresh, by the rates of this release; None for a request that no plan paid for."""
-    if not line.plan_credits:
-        return None
-    rates = rates_of(catalog, line.model) or CreditRates(0, 0, 0)
-    percent = percent_at(catalog.plan, line.started_ms)
+def explain_credits(terms: CreditTerms, line: Line) -> CreditExplanation:
+    """Computes a plan's credits afresh. No row has the terms that it was taken by, so these are today's."""
+    rates, percent = terms.rates, terms.percent
     usage = Usage(line.prompt_tokens, line.cached_tokens, line.completion_tokens, line.reasoning_tokens)
     computed = credits_of(rates, usage, percent)
     kinds = (
@@ -180,7 +182,10 @@ def explain(statements: Statements, line: Line) -> Explanation:
 
 
 def parts_of(price: Price, band: Band | None, usage: Usage, covered: int, *, whole: bool) -> tuple[Part, ...]:
-    """The summands of a charge. Packs cover prompt tokens first, those not cached before those that were; a call covers all."""
+    """The summands of a charge.
+
+    Packs cover prompt tokens first, those not cached before those that were; a call covers all.
+    """
     kinds: tuple[tuple[str, int, int], ...] = ()
     if band is not None:
         kinds = (

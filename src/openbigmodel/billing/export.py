@@ -1,8 +1,9 @@
 """Bills and usage as CSV for spreadsheets, with the console's Chinese column names or in English.
 
 Rule: consumption − discount − refunds = payable in every line, and in every sum of lines: those of a month come to its
-bill before it is rounded. It opens in Excel with a double click and runs nothing. The file begins with a byte order mark, which is how Excel
-knows UTF-8, and text that a spreadsheet would take for a formula is quoted: ids and notes may come from callers.
+bill before it is rounded. It opens in Excel with a double click and runs nothing. The file begins with a byte order
+mark, which is how Excel knows UTF-8, and text that a spreadsheet would take for a formula is quoted: ids and notes may
+come from callers.
 """
 
 import csv

@@ -100,7 +100,10 @@ class LedgerWatch:
         self._round = _Reader(0, GENESIS)
 
     async def step(self) -> list[str]:
-        """Read what was posted since the last time, and a little of what was before. New problems. Raises apsw.Error."""
+        """Read what was posted since the last time, and a little of what was before.
+
+        New problems. Raises apsw.Error.
+        """
         found = await asyncio.to_thread(self._read_on)
         new = [problem for problem in found if problem not in self.problems]
         new = new[: PROBLEMS_MAX - len(self.problems)]

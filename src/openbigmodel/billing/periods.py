@@ -1,7 +1,7 @@
 """Days and months of statements: they begin at midnight UTC+8, wherever the server and its reader are.
 
-Rule: bigmodel.cn reckons in UTC+8, so a bill made here names the same days. UTC+8 is whole hours away from UTC and knows
-no summer time, so every hour belongs to one day. Times are Unix milliseconds.
+Rule: bigmodel.cn reckons in UTC+8, so a bill made here names the same days. UTC+8 is whole hours away from UTC and
+knows no summer time, so every hour belongs to one day. Times are Unix milliseconds.
 """
 
 import re

@@ -7,6 +7,8 @@ of a SteadyClock, which stands still instead, and goes on from there.
     week    seven days each from the moment the plan began
 """
 
+import msgspec
+
 from openbigmodel.billing.periods import DAY_MS, HOUR_MS, OFFSET_MS, WEEK_MS
 from openbigmodel.billing.usage import Usage
 from openbigmodel.catalog import Catalog, CodingPlan, CreditRates
@@ -36,7 +38,10 @@ class SteadyClock:
 
 
 class Window:
-    """A span of time and what was used in it. `noted`: its row is on disk; `begun_ms` is what that says, once it is queued."""
+    """A span of time and what was used in it.
+
+    `noted`: its row is on disk; `begun_ms` is what that says, once it is queued.
+    """
 
     __slots__ = ("begun_ms", "from_ms", "noted", "until_ms", "used")
 
@@ -64,12 +69,27 @@ def percent_at(plan: CodingPlan, now_ms: int) -> int:
 
 
 def rates_of(catalog: Catalog, model_id: str) -> CreditRates | None:
-    """What a token of a model takes; of the model that answers for it in the plan, if its own are not given. None: in no plan."""
+    """What a token of a model takes; of the model that answers for it in the plan, if its own are not given.
+
+    None: in no plan.
+    """
     model = catalog.find(model_id)
     if model is None or model.coding is None:
         return None
     served = model if model.credits is not None else catalog.find(model.coding)
     return None if served is None else served.credits
+
+
+class CreditTerms(msgspec.Struct, frozen=True):
+    """By what credits are taken: a model's rates, and the percentage of a time of day."""
+
+    rates: CreditRates
+    percent: int
+
+
+def terms_at(catalog: Catalog, model_id: str, at_ms: int) -> CreditTerms:
+    """Of a catalogue; what is in no plan takes nothing."""
+    return CreditTerms(rates_of(catalog, model_id) or CreditRates(0, 0, 0), percent_at(catalog.plan, at_ms))
 
 
 def credits_of(rates: CreditRates, usage: Usage, percent: int) -> int:

@@ -20,12 +20,14 @@ import msgspec
 
 from openbigmodel.billing.periods import HOUR_MS, WEEK_MS, clock_name
 from openbigmodel.billing.plan_windows import (
+    CreditTerms,
     SteadyClock,
     Window,
     credits_of,
     most_credits,
     percent_at,
     rates_of,
+    terms_at,
     week_of,
 )
 from openbigmodel.billing.usage import Usage
@@ -203,7 +205,10 @@ class Plans:
         return PlanHold(standing, rates, percent, reserved)
 
     def post(self, hold: PlanHold, usage: Usage, now_ms: int) -> int:
-        """Take what a request used; returns the millionths of a credit for its usage row, which is written after this."""
+        """Take what a request used.
+
+        Returns the millionths of a credit for its usage row, which is written after this.
+        """
         self.void(hold)
         taken = min(credits_of(hold.rates, usage, hold.percent), hold.reserved)
         standing, at_ms = hold.standing, self._clock.at(now_ms)
@@ -246,6 +251,10 @@ class Plans:
             ),
             week=WindowState(limits.week, week.used if week else 0, week_end_ms - behind_ms),
         )
+
+    def terms(self, model_id: str, at_ms: int) -> CreditTerms:
+        """By what a request for a model takes credits at this time of day."""
+        return terms_at(self._catalog, model_id, at_ms)
 
     def held(self, account_id: str) -> int:
         """What requests under way have reserved, in millionths of a credit."""

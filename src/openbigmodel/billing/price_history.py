@@ -44,7 +44,10 @@ class PriceHistory:
         return max(0, self.get(version, batch).charge(usage) - owed)
 
     def define_function(self) -> None:
-        """Lets queries on the connection use `saved_by_packs`. Once each: to do it again has all statements compiled again."""
+        """Lets queries on the connection use `saved_by_packs`.
+
+        Once each: to do it again has all statements compiled again.
+        """
 
         def saved_by_packs(*columns: Any) -> int:
             return self.saved(*columns)

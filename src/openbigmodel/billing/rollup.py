@@ -1,9 +1,9 @@
 """Sums of usage by hour and day, kept up in the background, a small batch at a time.
 
 Rule: the sums hold every usage row up to one row and none after it, because a batch and the note of how far it went are
-one transaction. So a step may be lost, repeated or never run, and a statement, which adds the rows after that one itself,
-is right all the same. Rows are taken by their number and not by their time: a commit may be late, a clock may be set
-back, and a row that comes after its hour was summed would never be counted.
+one transaction. So a step may be lost, repeated or never run, and a statement, which adds the rows after that one
+itself, is right all the same. Rows are taken by their number and not by their time: a commit may be late, a clock may
+be set back, and a row that comes after its hour was summed would never be counted.
 
     usage rows   1 … summed │ summed+1 … last
                  usage_sums │ read one by one

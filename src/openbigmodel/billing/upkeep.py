@@ -34,7 +34,10 @@ class Cashier(Protocol):
     def audit(
         self, snapshot: Snapshot | None = None, found: Mapping[tuple[str, str], str] | None = None
     ) -> list[str]:
-        """A sentence for everything that does not hold; also kept in `problems`. `found`: what a look at the disk did."""
+        """A sentence for everything that does not hold; also kept in `problems`.
+
+        `found`: what a look at the disk did.
+        """
 
     async def tend(self) -> None:
         """Write off packs that have ended, look again for what nobody knows of, forget old answers."""

@@ -1,7 +1,7 @@
 """Where the commands about usage and bills get what they print: the database file, and the server for the balance.
 
-Rule: the file is opened for reading only, whether a server runs on it, was stopped or was killed. A failure is told before
-the first byte of an answer, because an answer may be longer than memory and is written as it is read.
+Rule: the file is opened for reading only, whether a server runs on it, was stopped or was killed. A failure is told
+before the first byte of an answer, because an answer may be longer than memory and is written as it is read.
 """
 
 import difflib
@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
+import msgspec
+
 from openbigmodel.admin.protocol import AdminError
 from openbigmodel.admin.reach import check_folder
 from openbigmodel.admin.remote import NoServer, ask_server
-from openbigmodel.billing.explain import explain, explain_credits, find_requests
+from openbigmodel.billing.explain import CreditExplanation, explain, explain_credits, find_requests
 from openbigmodel.billing.export import Language, usage_csv
 from openbigmodel.billing.money import format_yuan
 from openbigmodel.billing.periods import DAY_MS, FOREVER_MS, HOUR_MS, Period, clock_name, parse_moment
-from openbigmodel.billing.statement import By, Filter, Owner, Statements, UnknownOwner
-from openbigmodel.catalog import load_catalog
+from openbigmodel.billing.plan_windows import CreditTerms, terms_at
+from openbigmodel.billing.statement import By, Filter, Line, Owner, Statements, UnknownOwner
+from openbigmodel.catalog import Catalog, load_catalog
 from openbigmodel.cli.admin import Site, answer_with
 from openbigmodel.cli.statement_views import (
     explanation_json,
@@ -199,9 +202,9 @@ def unknown_names(statements: Statements, owner: Owner, only: Filter) -> str:
 def explain_charge(site: Site, reference: str, account: str | None) -> None:
     """Prints where the charges of the requests with an id come from. Raises AdminError."""
     with open_statements(site) as statements:
-        catalog = load_catalog(site.settings().server.catalog)
+        terms = _PlanTerms(site)
         found = [
-            (explain(statements, line), explain_credits(catalog, line))
+            (explain(statements, line), terms.explain(line))
             for line in find_requests(statements, reference)
             if account is None or line.account_id == account
         ]
@@ -212,7 +215,50 @@ def explain_charge(site: Site, reference: str, account: str | None) -> None:
         for explained in found:
             show_explanation(*explained)
 
-    answer_with(site, {"requests": [explanation_json(*explained) for explained in found]}, show)
+    answer: dict[str, object] = {"requests": [explanation_json(*explained) for explained in found]}
+    if terms.warning and site.as_json:
+        answer["warning"] = terms.warning
+    elif terms.warning:
+        show_note(terms.warning)
+    answer_with(site, answer, show)
+
+
+class _PlanTerms:
+    """By what plans take credits: as the server says that answers, else by the catalogue that the settings name.
+
+    `warning`: a sentence once they differ from what was taken, and are perhaps not the server's.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._settings = site.settings()
+        self._catalog: Catalog | None = None
+        self.warning = ""
+
+    def explain(self, line: Line) -> CreditExplanation | None:
+        """None for a request that no plan paid for."""
+        if not line.plan_credits:
+            return None
+        try:
+            told = ask_server(
+                self._settings.data.expanduser().absolute(),
+                "plans.terms",
+                {"model": line.model, "at_ms": line.started_ms},
+            )
+        except (NoServer, AdminError):
+            # Also one of another release, or of another user: the file can be read all the same.
+            return self._explain_alone(line)
+        return explain_credits(msgspec.convert(told, CreditTerms), line)
+
+    def _explain_alone(self, line: Line) -> CreditExplanation:
+        if self._catalog is None:
+            self._catalog = load_catalog(self._settings.server.catalog)
+        explained = explain_credits(terms_at(self._catalog, line.model, line.started_ms), line)
+        if self._settings.config is None and explained.computed != explained.taken:
+            self.warning = (
+                "No settings file was read, so credits are computed by the catalogue of this release. If the "
+                "server has one of its own, its rates are known with --config FILE, or from the running server."
+            )
+        return explained
 
 
 def write_out(pieces: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 """How statements look: the JSON that other programs rely on, and tables for people.
 
-Rule: money is text in yuan with nine places, exact to the nano-yuan, everywhere but in the bill's own amounts, which are
-in fen. Times in JSON are UTC; in tables, like days and months everywhere, they are UTC+8.
+Rule: money is text in yuan with nine places, exact to the nano-yuan, everywhere but in the bill's own amounts, which
+are in fen. Times in JSON are UTC; in tables, like days and months everywhere, they are UTC+8.
 """
 
 from collections.abc import Iterable, Iterator

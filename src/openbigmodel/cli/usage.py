@@ -1,7 +1,7 @@
 """`bigmodel usage`: what an account used and was charged, the log of its requests, and where a charge comes from.
 
-Rule: it reads the database file itself, on a connection that cannot write, so that no statement, however long, costs the
-server more than the file's cache. Only balance and held come from the server, if one runs.
+Rule: it reads the database file itself, on a connection that cannot write, so that no statement, however long, costs
+the server more than the file's cache. Only balance and held come from the server, if one runs.
 """
 
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Credentials: which forms open the door, and what is said to the others before anything else is looked at (api.md §2)."""
+"""Credentials: which forms open the door, and what is said to the others before all else (api.md §2)."""
 
 import base64
 import json

@@ -1,7 +1,8 @@
-"""What engines say: GLM's own shapes, vLLM's and SGLang's, as documents, reports and sources have them (api.md §3, §13.3).
+"""What engines say: GLM's own shapes, vLLM's and SGLang's, as documents, reports and sources have them (api.md §3,
+§13.3).
 
-None was captured from a running engine. Rule: pure data. A reply is written once, and each kind of engine says it in its own words, with all the fields that
-only that kind has: none of them may reach a caller.
+None was captured from a running engine. Rule: pure data. A reply is written once, and each kind of engine says it in
+its own words, with all the fields that only that kind has: none of them may reach a caller.
 """
 
 import json
@@ -85,7 +86,10 @@ def event(value: object) -> bytes:
 
 
 def unknown_part(asked: dict[str, Any]) -> str:
-    """Where a question has content of a kind that GLM does not know; empty if nowhere. A gateway may leave that to it."""
+    """Where a question has content of a kind that GLM does not know; empty if nowhere.
+
+    A gateway may leave that to it.
+    """
     for place, message in enumerate(asked.get("messages") or ()):
         content = message.get("content") if isinstance(message, dict) else None
         for index, part in enumerate(content if isinstance(content, list) else ()):

@@ -1,4 +1,4 @@
-"""What an error looks like, whatever it says: one envelope, codes as texts, words in the caller's language (api.md §8)."""
+"""What an error looks like, whatever it says: one envelope, codes as texts, in the caller's language (api.md §8)."""
 
 import re
 from urllib.parse import urlsplit

@@ -19,7 +19,10 @@ _FIRST_READ = "SELECT count(*) FROM sqlite_schema"
 
 
 def open_read_only(path: Path) -> apsw.Connection:
-    """A connection that cannot write. Raises apsw.Error, such as ReadOnlyError for a first write that must be undone."""
+    """A connection that cannot write.
+
+    Raises apsw.Error, such as ReadOnlyError for a first write that must be undone.
+    """
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         connection.execute(_FIRST_READ).fetchall()

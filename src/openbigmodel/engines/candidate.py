@@ -61,6 +61,11 @@ class Candidate(Generic[_TargetT]):
         # Its credit with smooth weighted turns (policy.py).
         self.served = 0
 
+    def takes(self, now_s: float) -> bool:
+        """Whether `take` may be called."""
+        breaker = self.breaker
+        return not self.load.full and (breaker.ready(now_s) or breaker.pressable)
+
     def take(self, now_s: float) -> "Seat[_TargetT]":
         """A seat at the engine that has been chosen (policy.py)."""
         breaker = self.breaker

@@ -19,9 +19,9 @@ from typing import Literal
 State = Literal["closed", "open", "half-open"]
 
 # An engine that went away fails each request, and each of those costs a caller time and the route a retry. Five, as
-# proxies have it for small web requests, only cost more retries, and one that is kept out by mistake is back in a second.
+# proxies have it for small web requests, only cost more retries, and one kept out by mistake is back in a second.
 FAILURES_IN_A_ROW = 3
-# An engine that is half broken is worse than none. Fewer answers are no statistics, and what was long ago is no evidence.
+# An engine that is half broken is worse than none. Fewer answers are no statistics, and long ago is no evidence.
 FAILURE_SHARE = 0.5
 ANSWERS_MIN = 10
 WINDOW_S = 10.0

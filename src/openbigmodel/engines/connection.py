@@ -69,8 +69,8 @@ class Watcher(Protocol):
 class EngineCall:
     """One request under way. Pausing is remembered until there is a connection to pause.
 
-    `headers` are those of a response whose status is not 200, by their names in small letters. `key` is for the watcher:
-    which of several credentials is shown, as itself or in a signature.
+    `headers` are those of a response whose status is not 200, by their names in small letters. `key` is for the
+    watcher: which of several credentials is shown, as itself or in a signature.
     """
 
     __slots__ = (

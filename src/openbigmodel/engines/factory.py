@@ -55,6 +55,9 @@ class Reporter(Protocol):
     def engine_state(self, engine: str, state: str, reason: str) -> None:
         """An engine's state has changed."""
 
+    def engine_remark(self, engine: str, text: str) -> None:
+        """There is something that an operator should know of an engine; its state is the same."""
+
     def download(self, engine: str, progress: Progress) -> None:
         """A part of a model's file has arrived."""
 
@@ -136,6 +139,7 @@ def _remote(entry: OpenAIEngineSettings | GlmEngineSettings, reporter: Reporter)
     endpoint = _endpoint(entry, entry.base_url, *keys[:1])
     fit = partial(_fitted, entry=entry)
     report = partial(reporter.engine_state, entry.name)
+    remark = partial(reporter.engine_remark, entry.name)
     if isinstance(entry, OpenAIEngineSettings):
         return RemoteEngine(
             entry.name,
@@ -160,6 +164,7 @@ def _remote(entry: OpenAIEngineSettings | GlmEngineSettings, reporter: Reporter)
             bearer=signer.bearer if signer else str,
         ),
         report=report,
+        remark=remark,
         fit=fit,
         keys=keys,
         plan_endpoint=_endpoint(entry, plan) if plan else None,

@@ -7,8 +7,9 @@
     weighted     in turn, by weight, evenly mixed
 
 Rule: whatever the policy, those come first that can answer now: their circuit breaker lets them, they have a place,
-have not just said that they are busy and have not fallen silent (pulse.py). Then those who are busy or silent. If one is only full, waiting for it is better
-than asking one that is broken; if all are broken, the one that is due soonest is tried nevertheless.
+have not just said that they are busy and have not fallen silent (pulse.py). Then those who are busy or silent. If one
+is only full, waiting for it is better than asking one that is broken; if all are broken, the one that is due soonest
+is tried nevertheless.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,9 +35,12 @@ _TargetT = TypeVar("_TargetT")
 
 
 class Balancer(Generic[_TargetT]):
-    """The choice among the candidates of one route. `random` gives numbers in [0, 1)."""
+    """The choice among the candidates of one route. `random` gives numbers in [0, 1).
 
-    __slots__ = ("_candidates", "_pick", "_random", "budget", "sticky")
+    `is_well` says whether the engine itself knows of nothing that is wrong with it, its last health probe for instance.
+    """
+
+    __slots__ = ("_candidates", "_is_well", "_pick", "_random", "budget", "sticky")
 
     def __init__(
         self,
@@ -44,9 +48,11 @@ class Balancer(Generic[_TargetT]):
         candidates: Sequence[Candidate[_TargetT]],
         random: Callable[[], float],
         now_s: float,
+        is_well: Callable[[_TargetT], bool] = lambda _: True,
     ) -> None:
         assert candidates
         self._candidates = tuple(candidates)
+        self._is_well = is_well
         self._random = random
         picks: dict[str, Callable[[list[Candidate[_TargetT]], int | None], Candidate[_TargetT]]] = {
             "failover": _first,
@@ -91,7 +97,8 @@ class Balancer(Generic[_TargetT]):
 
     def sound(self, now_s: float, tried: Sequence[object]) -> list[Candidate[_TargetT]]:
         """Those against whom nothing speaks, not counting those that were tried."""
-        return [each for each in self._able(now_s, tried) if each.breaker.sound]
+        is_well = self._is_well
+        return [each for each in self._able(now_s, tried) if each.breaker.sound and is_well(each.target)]
 
     def elsewhere(self, now_s: float, tried: Sequence[Candidate[_TargetT]]) -> list[Candidate[_TargetT]]:
         """Those who could take over from the last of `tried` that has said nothing yet.

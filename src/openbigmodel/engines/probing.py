@@ -49,6 +49,7 @@ class Found(msgspec.Struct, frozen=True):
     """What a look has shown. `profile` is empty where it was not asked for; `reason` is a sentence for the operator.
 
     `plan_keys`: those of the credentials that belong to a Coding Plan; of `unsure_keys` nobody has said so or not.
+    Where the list of models was refused for another reason than its credential, nothing is said of either.
     """
 
     state: EngineState
@@ -122,7 +123,8 @@ class Prober:
             # Their own base takes them.
             state, reason = "ready", ""
         if state != "ready":
-            return Found(state, reason)
+            unsure_keys = unsure_keys if models.status in _NOT_THIS_KEY else frozenset()
+            return Found(state, reason, unsure_keys=unsure_keys)
         profile = await self._kind(client, models, briefly=briefly) if self._identify else ""
         return Found(state, reason, profile, context_of(models.body), plan_keys, unsure_keys)
 

@@ -8,8 +8,8 @@ next to the longest such time that it has taken lately.
                 costs next to nothing, and one request in ten seconds still goes there
     overdue     nothing for four times as long as it has needed for a prompt of that length: who waits may be moved
 
-Rule: on the event loop, no clock of its own. A word is a token or a whole answer; heads, refusals and comments come from
-a server in front of the model, which lives on when the model hangs.
+Rule: on the event loop, no clock of its own. A word is a token or a whole answer; heads, refusals and comments come
+from a server in front of the model, which lives on when the model hangs.
 """
 
 import math
@@ -18,6 +18,8 @@ import math
 _TIMES = 4.0
 # A short break of the engine's or of ours is no silence.
 SILENT_MIN_S = 0.25
+# How long some whole answers took says little of the next: after twenty words somebody asks for an essay.
+BODY_SILENT_MIN_S = 30.0
 # Compiling a kernel or reading a cache from disk takes seconds, once.
 OVERDUE_MIN_S = 5.0
 # Nobody is left out for ever: words that are lost with a dead connection do not come.
@@ -70,12 +72,13 @@ class Slowest:
 class _Waiting:
     """Those who have not heard a word yet: of the answers that come word by word, or of those that come whole."""
 
-    __slots__ = ("_most_s", "bound_s", "gaps", "since_s", "unheard")
+    __slots__ = ("_least_s", "_most_s", "bound_s", "gaps", "since_s", "unheard")
 
-    def __init__(self, prior_s: float, most_s: float) -> None:
+    def __init__(self, prior_s: float, least_s: float, most_s: float) -> None:
         self.unheard = 0
         # Since when they have heard nothing, and nobody else has.
         self.since_s = 0.0
+        self._least_s = least_s
         self._most_s = most_s
         # Times without a word while one of them waited.
         self.gaps = Slowest(prior_s)
@@ -89,7 +92,7 @@ class _Waiting:
     def heard(self, now_s: float) -> None:
         self.unheard -= 1
         self.gaps.note(now_s - self.since_s, now_s)
-        self.bound_s = min(self._most_s, max(SILENT_MIN_S, _TIMES * self.gaps.value))
+        self.bound_s = min(self._most_s, max(self._least_s, _TIMES * self.gaps.value))
 
 
 class Pulse:
@@ -102,8 +105,8 @@ class Pulse:
 
     def __init__(self, limit_s: float = math.inf) -> None:
         self._limit_s = limit_s
-        self._words = _Waiting(_GAP_PRIOR_S, limit_s / _TIMES)
-        self._bodies = _Waiting(_BODY_PRIOR_S, limit_s / _TIMES)
+        self._words = _Waiting(_GAP_PRIOR_S, SILENT_MIN_S, limit_s / _TIMES)
+        self._bodies = _Waiting(_BODY_PRIOR_S, BODY_SILENT_MIN_S, limit_s / _TIMES)
         # When somebody has heard a word.
         self._word_s = float("-inf")
         self._trial_s = float("-inf")

@@ -1,4 +1,5 @@
-"""An engine that runs elsewhere: one of OpenAI's protocol (vLLM, SGLang, llama-server, Ollama …), or another GLM platform.
+"""An engine that runs elsewhere: one of OpenAI's protocol (vLLM, SGLang, llama-server, Ollama …), or another GLM
+platform.
 
     starting → ready ⇄ unreachable     nobody could connect
                   ⇅
@@ -42,7 +43,9 @@ class RemoteEngine:
 
     `fit` makes the settings' own limits part of a profile that was found out; `keys` are credentials of which each
     call names one, and `plan_endpoint` is where those go that belong to a Coding Plan. With a `signer` a JWT
-    made with the key is shown. `max_in_flight` is for whoever chooses among engines; None for no limit.
+    made with the key is shown. `report(state, reason)` hears every change of state, and `remark` what an operator
+    should know although the state is the same. `max_in_flight` is for whoever chooses among engines; None for no
+    limit.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class RemoteEngine:
         *,
         prober: Prober | None = None,
         report: Callable[[str, str], None] = lambda *_: None,
+        remark: Callable[[str], None] = lambda _: None,
         fit: Callable[[Profile], Profile] = lambda profile: profile,
         keys: Sequence[str] = (),
         plan_endpoint: Endpoint | None = None,
@@ -71,6 +75,7 @@ class RemoteEngine:
         self._fit = fit
         self._prober = prober
         self._report = report
+        self._remark = remark
         self._monotonic_s = monotonic_s
         self._chance = chance
         self._first_pause_s = first_pause_s
@@ -163,9 +168,7 @@ class RemoteEngine:
             refused.add(key)
             number = keys.index(key) + 1
             if len(refused) < len(keys):
-                self._report(
-                    self._state, f"key {number} of {len(keys)} is refused; the others go on without it"
-                )
+                self._remark(f"key {number} of {len(keys)} is refused; the others go on without it")
         return len(refused) < len(keys)
 
     def unreachable(self, reason: str) -> None:
@@ -209,6 +212,7 @@ class RemoteEngine:
         if self._unheard and self._state == "ready":
             self._heed(found)
             if found.state != "ready":
+                # More than a brief look may show why.
                 self._keep_looking()
 
     async def _look(self, prober: Prober) -> None:
@@ -216,10 +220,14 @@ class RemoteEngine:
 
     def _heed(self, found: Found) -> None:
         clock = self._monotonic_s
-        if found.state != "ready":
+        if found.state == "ready":
+            self._learn(found)
+        elif self._plan_keys & found.unsure_keys:
+            # Keys of a plan are never taken there, and nobody has said that these are none any more.
+            found = Found("ready")
+        else:
             self._become(found.state, found.reason)
             return
-        self._learn(found)
         if self._state != "refused" or clock() >= self._refused_until_s:
             profile = f"profile {self.profile.name}" if found.profile else ""
             self._become("ready", "; ".join(filter(None, (profile, found.reason))))

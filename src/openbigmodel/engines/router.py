@@ -62,7 +62,7 @@ class Desk:
         self._now_s = now_s
         # Nearly every route has one engine, and no choice.
         self._only = candidates[0] if len(candidates) == 1 else None
-        self._balancer = Balancer(route.balance, candidates, chance, now_s())
+        self._balancer = Balancer(route.balance, candidates, chance, now_s(), _is_ready)
         self.room = WaitingRoom(self._balancer.has_place, chance)
         for load in {id(each.load): each.load for each in candidates}.values():
             load.on_free(self.room.serve)
@@ -87,7 +87,8 @@ class Desk:
     def again(self, candidate: Candidate[Target]) -> Seat[Target] | None:
         """A seat at the engine that has just been left, for a request that it may be asked once more."""
         clock = self._now_s
-        return None if candidate.load.full else candidate.take(clock())
+        now_s = clock()
+        return candidate.take(now_s) if candidate.takes(now_s) else None
 
     def another(self, key: int | None, tried: Tried, *, broken: bool) -> Seat[Target] | None:
         """A seat for a request that those in `tried` have failed: see Balancer.another."""
@@ -96,9 +97,7 @@ class Desk:
 
     def elsewhere(self, tried: Tried, now_s: float) -> bool:
         """Whether somebody could take over a request that the last of `tried` has left without a word."""
-        return self._only is None and any(
-            each.target.engine.state == "ready" for each in self._balancer.elsewhere(now_s, tried)
-        )
+        return self._only is None and bool(self._balancer.elsewhere(now_s, tried))
 
     @property
     def crowded(self) -> bool:
@@ -165,7 +164,9 @@ class Router:
         return self._desks[id(route)]
 
     def lost(self, engine: str) -> None:
-        """Nobody could connect to this engine: it is asked only where no other can be, for a while or until it is back."""
+        """Nobody could connect to this engine: it is asked only where no other can be, for a while or until it is
+        back.
+        """
         until_s = self._now_s() + LOST_S
         for candidate in self._candidates.get(engine, ()):
             candidate.aside_until_s = max(candidate.aside_until_s, until_s)
@@ -200,6 +201,10 @@ class Router:
     def waiting(self) -> int:
         """Requests that wait for an engine."""
         return sum(len(desk.room) for desk in self._desks.values())
+
+
+def _is_ready(target: Target) -> bool:
+    return target.engine.state == "ready"
 
 
 class _AlwaysClosed(CircuitBreaker):

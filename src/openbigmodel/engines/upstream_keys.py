@@ -127,7 +127,10 @@ class UpstreamKeys:
 
 
 def seconds_to_reset(text: str, wall_s: float) -> float | None:
-    """How long until the time that a text names; without a zone it is Beijing's (api.md §8.2, 1308). None: it names none."""
+    """How long until the time that a text names; without a zone it is Beijing's (api.md §8.2, 1308).
+
+    None: it names none.
+    """
     times = _RESET_TIME.findall(text)
     if not times:
         return None

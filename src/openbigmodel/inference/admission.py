@@ -161,8 +161,12 @@ class Admission(msgspec.Struct, gc=False):
         Raises ApiError 1113, or a plan's, when that is not there; nothing is held then any more.
         """
         assert self._phase == _TAKEN, "the request is over"
+        if prompt_tokens <= 0:
+            return
         self._most += prompt_tokens
-        if not self._hold.open or prompt_tokens <= 0:
+        if self._place is not None:
+            self._desk.limits.longer(self._place, prompt_tokens)
+        if not self._hold.open:
             return
         cashier, payer, model_id = self._desk.cashier, self._payer, self._model_id
         # What was there when the request came may be gone by now: a pack that has ended, a price that has risen.

@@ -194,7 +194,8 @@ class Asking:
         self.end(Outcome.REFUSED if has_other_key else outcome_of_fault(fault), why, fault.retry_after_s)
         if has_other_key and len(tried) < ATTEMPTS_MAX and not final:
             seat = self._desk.again(tried[-1])
-            return seat is not None and self._asked_at(seat)
+            if seat is not None:
+                return self._asked_at(seat)
         return not final and fault.retry == "elsewhere" and self.ask_another(broken=False)
 
     def _sticky(self) -> int:

@@ -1,8 +1,8 @@
 """The calls of an answer, put together from pieces that may come in any order.
 
-Rule: a call begins when an earlier one has, but an engine may go back to an earlier one until the answer ends. So a call
-can be handed on before that only when its arguments are a JSON object by themselves, which nothing can be added to, and
-when all before it have been.
+Rule: a call begins when an earlier one has, but an engine may go back to an earlier one until the answer ends. So a
+call can be handed on before that only when its arguments are a JSON object by themselves, which nothing can be added
+to, and when all before it have been.
 """
 
 from openbigmodel.engines.tool_arguments import is_object
@@ -26,6 +26,12 @@ class Call:
         self._looks_left = _MAX_LOOKS
         # How many pieces there were at the last look.
         self._looked_at = 0
+
+    def add(self, name: str | None, arguments: str) -> None:
+        """More of it; the first name is its name."""
+        self.name = self.name or name or ""
+        if arguments:
+            self.pieces.append(arguments)
 
     def arguments(self) -> str:
         """What there is of them."""
@@ -60,9 +66,7 @@ class CallsInOrder:
         while index >= len(self._calls):
             self._calls.append(Call(len(self._calls)))
         call = self._calls[index]
-        call.name = call.name or name or ""
-        if arguments:
-            call.pieces.append(arguments)
+        call.add(name, arguments)
         return call
 
     def ready(self) -> list[Call]:

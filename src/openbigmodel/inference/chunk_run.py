@@ -40,7 +40,9 @@ class ChunkRun:
         return b"%b%b%b" % (self._before, self._between.join(texts), self._after)
 
     def only_text(self, data: bytes) -> bytes:
-        """The text if `data` is exactly one chunk of the run, as when an engine's pace is a token at a time; else nothing."""
+        """The text if `data` is exactly one chunk of the run, as when an engine's pace is a token at a time; else
+        nothing.
+        """
         if not data.startswith(self._before) or not data.endswith(self._after) or len(data) > self._alone_max:
             return b""
         text = data[self._text_begins : self._text_ends]

@@ -54,8 +54,8 @@ class EngineProtocolError(Exception):
 class EngineReader:
     """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped.
 
-    `deltas` are the events that brought something, a token or more each; `error_event` is what the engine said instead of
-    an answer, or in the middle of one; `stop_sequence` the one that it met, where it tells.
+    `deltas` are the events that brought something, a token or more each; `error_event` is what the engine said instead
+    of an answer, or in the middle of one; `stop_sequence` the one that it met, where it tells.
     """
 
     __slots__ = (

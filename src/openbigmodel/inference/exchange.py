@@ -31,7 +31,7 @@ from openbigmodel.inference.prompt_count import PromptQuestion
 from openbigmodel.inference.silence import Silence
 from openbigmodel.inference.surroundings import Awaited, Surroundings
 
-# A token may come in several events, a call's name in one of its own: so many beyond the bound are no sign of a runaway.
+# A token may come in several events, a call's name in one of its own: so many beyond the bound are no runaway.
 _SPARE_EVENTS = 32
 
 # In the usage line, where an answer has its finish reason.

@@ -1,9 +1,9 @@
 """The fewest tokens that a text can have been made of, for answers that no engine has counted.
 
 Rule: never more than there were, whatever the tokenizer, because it is charged. So not by the size of the text: one
-token can be 80 blanks or `监听页面`. But a token has the beginning of one word at most: tokenizers cut texts at blanks and
-punctuation first, and make tokens of what lies between. Of the 451,897 tokens of Qwen, o200k and cl100k none has two words
-or more than 42 letters, or more than 10 Chinese characters; the constants leave room beyond that.
+token can be 80 blanks or `监听页面`. But a token has the beginning of one word at most: tokenizers cut texts at blanks
+and punctuation first, and make tokens of what lies between. Of the 451,897 tokens of Qwen, o200k and cl100k none has
+two words or more than 42 letters, or more than 10 Chinese characters; the constants leave room beyond that.
 
 English has 3 words to 4 tokens, so about a quarter is not seen; Chinese is written without blanks, and most is not.
 """

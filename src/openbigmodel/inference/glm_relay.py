@@ -232,7 +232,9 @@ def _says_something(members: Members) -> bool:
 
 
 def _loosely(members: Members) -> EngineReply:
-    """What can be told of an event whose shape is new to us: its usage, its finish reason, and whether it says anything."""
+    """What can be told of an event whose shape is new to us: its usage, its finish reason, and whether it says
+    anything.
+    """
     told = {name: _ANYTHING(members.get(name, b"null")) for name in ("choices", "usage", "error")}
     choices = told["choices"] if isinstance(told["choices"], list) else []
     return EngineReply(

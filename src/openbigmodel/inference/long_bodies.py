@@ -1,8 +1,9 @@
 """What a long body may be made of, so that reading one never keeps everybody else waiting.
 
 Rule: a long text costs its reader little, a short one of a million values a second. So a long body is looked at before
-it is decoded: how many values it has, and whether each of its members is there once. Both take a few milliseconds for
-10 MB. A short one cannot be any trouble, and is left alone.
+it is decoded: how many values it has, and whether each of its members is there once. Both take 0.1 s at most
+for 10 MB, and most of that for text that is full of quotation marks, brackets or commas. A short one cannot be any
+trouble, and is left alone.
 """
 
 import msgspec

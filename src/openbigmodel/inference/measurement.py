@@ -1,4 +1,5 @@
-"""What a request has used, and is charged for: the engine's own count where it can be true, else the best that is known.
+"""What a request has used, and is charged for: the engine's own count where it can be true, else the best that is
+known.
 
 Rule: delivered ≤ charged ≤ produced. An engine's count of its answer is believed between what was seen to be produced
 and what it was asked for at most; beyond either it is an error of the engine's, and the line says so. Its count of the

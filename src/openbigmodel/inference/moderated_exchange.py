@@ -27,6 +27,7 @@ from openbigmodel.schemas.chat import ChatRequest, ContentPart, Finding, Message
 
 _CHECKER_AWAY_RETRY_AFTER_S = 5
 _ENCODE = msgspec.json.Encoder().encode
+_MESSAGES = msgspec.json.Decoder(list[Message], float_hook=float).decode
 
 
 class ModeratedExchange(ChatExchange):
@@ -82,6 +83,9 @@ class ModeratedExchange(ChatExchange):
             return False
         user_id = "" if request.user_id is None else str(request.user_id)
         self._subject = Subject(self._id, self._wish.route.model.id, user_id)
+        if self._wish.messages is None:
+            # What is judged is what an engine gets: of a name that a message has twice, it might read the other.
+            self._wish.messages = _MESSAGES(request.messages)
         return moderator.inputs
 
     def _judge_files(self, prepared: list[Message], step: Callable[[], None]) -> None:

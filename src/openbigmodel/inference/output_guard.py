@@ -79,7 +79,8 @@ class OutputGuard:
     ) -> None:
         """`streams`: what was judged can be shown at once, so it is judged in pieces.
 
-        `whole`: the engine gives its answer in one piece, so it is read to its end, with the usage, before it is blocked.
+        `whole`: the engine gives its answer in one piece, so it is read to its end, with the usage, before it is
+        blocked.
         """
         self._writer = writer
         self._moderator = moderator

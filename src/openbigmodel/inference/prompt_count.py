@@ -1,7 +1,7 @@
 """Asks an engine how many tokens a prompt has, when it never said so: after the caller has left, or was cut off.
 
-Rule: nobody's answer waits for this, but the last chunk of one that moderation has ended. It ends in one call of `answer`, within COUNT_TIMEOUT_S, whatever the
-engine does.
+Rule: nobody's answer waits for this, but the last chunk of one that moderation has ended. It ends in one call of
+`answer`, within COUNT_TIMEOUT_S, whatever the engine does.
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 Rule: a task is either answered, or refused because its process was ended for what it did, or asked once more because
 the worker as a whole died; nothing waits longer than the deadlines allow, and who stops waiting ends the process. At
-most `concurrency` tasks run at once, at most a quarter of them on one host, so that one slow host leaves room.
+most `concurrency` tasks fetch at once, shared between owners and hosts as in Turns, and as many read what needs no
+network: those never wait for a server.
 """
 
 import asyncio
@@ -13,17 +14,19 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from openbigmodel.media.task import LINE_BYTES_MAX, Outcome, Task
+from openbigmodel.media.turns import NoTurn, Turns
 
 # Isolated: neither the environment nor the current folder can bring code into it.
 WORKER_COMMAND = (sys.executable, "-I", "-m", "openbigmodel.media.fetch_worker")
 
-# Tasks that may wait for a turn; the next are refused instead of kept in memory.
-WAITING_MAX = 512
+# Tasks that may wait for a turn, of each kind of turn; the next are refused instead of kept in memory. An owner alone
+# gets a third of them.
+WAITING_MAX = 1536
 _STARTS_MAX = 4
 _STARTS_WINDOW_S = 30.0
 # Beyond a task's own time, which the worker looks after: it must be stuck itself then.
@@ -78,11 +81,8 @@ class Fetcher:
         self._command = command
         self._note = note
         self._now_s = now_s
-        self._turns = asyncio.Semaphore(concurrency)
-        self._per_host = max(1, concurrency // 4)
-        self._hosts: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
-        self._asked = 0
-        self._asked_max = concurrency + WAITING_MAX
+        self._fetching = Turns(concurrency, WAITING_MAX)
+        self._reading = Turns(concurrency, WAITING_MAX)
         self._worker: _Worker | None = None
         self._starting: asyncio.Task[_Worker] | None = None
         self._starts_s: deque[float] = deque(maxlen=_STARTS_MAX)
@@ -92,21 +92,30 @@ class Fetcher:
         """Of the live worker, None before the first task."""
         return None if self._worker is None or self._worker.dead else self._worker.pid
 
+    @property
+    def idle(self) -> bool:
+        """No task is under way or waits."""
+        return self._fetching.idle and self._reading.idle
+
     async def run(
-        self, task: Task, payload: str, host: str = "", expect: Expect = _expect_anything
+        self,
+        task: Task,
+        payload: str,
+        host: str = "",
+        expect: Expect = _expect_anything,
+        owner: str = "",
     ) -> tuple[Outcome, bytes]:
         """The outcome, and the bytes that belong to it. Raises FetcherUnavailable. `payload` is a URL, or base64.
 
-        Tasks with the same `host` share its few turns. `expect` is asked before the bytes are read.
+        Tasks share turns by `owner`, the account, and those with the same `host` its few. `expect` is asked before the
+        bytes are read.
         """
-        if self._asked >= self._asked_max:
-            raise FetcherUnavailable(f"{self._asked} images, videos and files are waiting already")
-        self._asked += 1
+        turns = self._fetching if task.form == "url" else self._reading
         try:
-            async with self._turn_of(host), self._turns:
+            async with turns.turn(owner, host):
                 return await self._run(task, payload, expect)
-        finally:
-            self._asked -= 1
+        except NoTurn as error:
+            raise FetcherUnavailable(str(error)) from None
 
     async def close(self) -> None:
         """End the worker, and with it all tasks."""
@@ -114,21 +123,6 @@ class Fetcher:
             await asyncio.wait({self._starting})
         if self._worker is not None:
             await self._worker.end()
-
-    @contextlib.asynccontextmanager
-    async def _turn_of(self, host: str) -> AsyncIterator[None]:
-        if not host:
-            yield
-            return
-        turns, users = self._hosts.setdefault(host, (asyncio.Semaphore(self._per_host), []))
-        users.append(None)
-        try:
-            async with turns:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._hosts[host]
 
     async def _run(self, task: Task, payload: str, expect: Expect) -> tuple[Outcome, bytes]:
         for _ in range(2):

@@ -30,13 +30,15 @@ from openbigmodel.settings import MediaSettings
 
 Done = Callable[[list[Message] | ApiError], None]
 
-# Requests whose media are being prepared at once; one more is told to come again.
-PREPARING_MAX = 256
+# Requests whose media are being prepared at once, shared between accounts as in Room: an account alone gets a third.
+# One more is told to come again.
+PREPARING_MAX = 768
 # Parts of one request that are worked on at once, so that a request with fifty images leaves room for others.
 _AT_ONCE = 4
 # Bytes that all media of one request may come to.
 REQUEST_BYTES_MAX = 4 * 64 * MIB
-# What was fetched stands in the messages, which the next engine is asked with if this one fails, and in its own request.
+# What was fetched stands in the messages, which the next engine is asked with if this one fails, and in its own
+# request.
 _COPIES = 2
 _NO_ROOM_RETRY_AFTER_S = 2
 _PIXELS_MAX = 50_000_000
@@ -58,6 +60,8 @@ class Media:
         self._settings = settings
         self._fetcher = fetcher
         self.room = Room(settings.held_mb * MIB)
+        # For requests, not for bytes.
+        self._places = Room(PREPARING_MAX)
         self._policy = FetchPolicy(
             ports=settings.ports,
             allowed_hosts=tuple(host.lower() for host in settings.allowed_hosts),
@@ -69,14 +73,16 @@ class Media:
     def prepare(self, messages: list[Message], model: Model, done: Done, owner: str) -> "Preparation":
         """Begin. `done` gets new messages, or ApiError 1210, 1213 or 1214 with the part; 1305 or 1234 are ours.
 
-        `owner` is the account whose share of the room it is.
+        `owner` is the account whose share of the room, of the places and of the worker's turns it is.
         """
-        preparation = Preparation(self.room.share(owner))
-        crowded = len(self._preparing) >= PREPARING_MAX
+        preparation = Preparation(self.room.share(owner), owner)
+        place = self._places.share(owner)
+        crowded = not place.take(1)
         task = asyncio.ensure_future(self._prepare(preparation, messages, model, done, crowded=crowded))
         preparation.task = task
         self._preparing.add(task)
         task.add_done_callback(self._preparing.discard)
+        task.add_done_callback(lambda _: place.leave())
         task.add_done_callback(preparation.forget)
         return preparation
 
@@ -97,7 +103,8 @@ class Media:
     ) -> None:
         try:
             if crowded:
-                raise ApiError("1305")
+                preparation.detail = "too many requests of the account have media under way"
+                raise ApiError("1305", retry_after_s=_NO_ROOM_RETRY_AFTER_S)
             result: list[Message] | ApiError = await self._turn(preparation, messages, model)
         except Exception as error:  # noqa: BLE001  the task's edge: a mistake of ours must not leave a request waiting
             # Its traceback leads to all that was made by then, and back to itself.
@@ -129,7 +136,7 @@ class Media:
         return _with_parts(messages, turned)
 
     async def run(
-        self, part: MediaPart, model: Model, expect: Callable[[Task, int], None]
+        self, part: MediaPart, model: Model, expect: Callable[[Task, int], None], owner: str
     ) -> tuple[Task, Outcome, bytes]:
         """Have the worker look at one part. `expect` is asked before what it makes of it is read."""
         host = ""
@@ -160,15 +167,16 @@ class Media:
         # A third more, and room for line ends.
         if part.form == "base64" and len(part.text) > limit * 3 // 2 + 1024:
             raise refusal_of(part.field, task, Outcome(refusal="too_large"))
-        outcome, data = await self._fetcher.run(task, part.text, host, partial(expect, task))
+        outcome, data = await self._fetcher.run(task, part.text, host, partial(expect, task), owner)
         return task, outcome, data
 
 
 class Preparation:
     """One request's media under way. `prompt_tokens`, once done: the most that they add to the prompt."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, owner: str) -> None:
         self.share = share
+        self.owner = owner
         self.task: asyncio.Task[None] | None = None
         self.prompt_tokens = 0
         self.detail = ""
@@ -217,7 +225,8 @@ class _Request:
     async def turn(self, part: MediaPart) -> _Turned:
         """The part as an engine takes it. Raises ApiError or FetcherUnavailable."""
         async with self._turns:
-            task, outcome, data = await self._media.run(part, self._model, partial(self._expect, part))
+            expect = partial(self._expect, part)
+            task, outcome, data = await self._media.run(part, self._model, expect, self._preparation.owner)
         if outcome.refusal:
             self._preparation.detail = f"{part.field}: {outcome.refusal} {outcome.detail}".strip()
             raise refusal_of(part.field, task, outcome)

@@ -86,7 +86,7 @@ class ResponseFormat(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
-    """Something sensitive: how severe, 0 being worst and 3 slight, and in whose part of the conversation (api.md §8.3)."""
+    """Something sensitive: how severe, 0 being worst and 3 slight, and in whose part of it all (api.md §8.3)."""
 
     level: int
     role: Literal["user", "assistant", "history"]

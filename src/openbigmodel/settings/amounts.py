@@ -1,6 +1,7 @@
 """Amounts as people write them: exact decimal text, in settings files, catalogues and commands alike.
 
-Rule: nothing is rounded and nothing guessed. A binary fraction, as TOML and JSON have them, counts as what it prints as.
+Rule: nothing is rounded and nothing guessed. A binary fraction, as TOML and JSON have them, counts as what it prints
+as.
 """
 
 import re

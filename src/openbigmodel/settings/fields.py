@@ -63,8 +63,8 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     unfinished_mb: Annotated[
         RoomMegabytes,
         described(
-            "MiB of memory for request bodies that have come in part, all together; one account gets no more than half "
-            "of what the others leave free, a third if it is alone, and beyond it is refused with 1305.",
+            "MiB of memory for request bodies that have come in part, all together; one account gets no more than a "
+            "third of what the others leave free, and beyond it is refused with 1305.",
         ),
     ] = 512
     trusted_proxies: Annotated[
@@ -219,7 +219,7 @@ class MediaSettings(Section, frozen=True, kw_only=True):
         RoomMegabytes,
         described(
             "MiB of memory for what was fetched, or read from files, of all requests under way; one account gets no more "
-            "than half of what the others leave free, a third if it is alone, and beyond it is refused with 1305."
+            "than a third of what the others leave free, and beyond it is refused with 1305."
         ),
     ] = 1024
 

@@ -62,7 +62,10 @@ class ModelPrice(msgspec.Struct, frozen=True):
 
 
 def read_price(raw: object, *, catalog: bool = False) -> ModelPrice:
-    """Reads a table as above. Raises ValueError, also for what nothing would be charged by unless it is a `catalog`'s."""
+    """Reads a table as above.
+
+    Raises ValueError, also for what nothing would be charged by unless it is a `catalog`'s.
+    """
     table = _table(raw, ("input", "output", "cached", "bands", "per_call", "per_image", "batch_percent"), "")
     for key, why in _UNSERVED.items():
         if key in table and not catalog:

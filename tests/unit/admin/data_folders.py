@@ -5,6 +5,7 @@ from pathlib import Path
 
 from openbigmodel.auth.store import AuthStore
 from openbigmodel.db.connection import Database
+from tests.unit.auth.store_bench import create_account
 
 
 def make_folder(folder: Path, name: str = "team") -> str:
@@ -14,7 +15,7 @@ def make_folder(folder: Path, name: str = "team") -> str:
         database = Database.open(folder / "bigmodel.db")
         try:
             auth = AuthStore(database, folder)
-            account = await auth.create_account(name)
+            account = await create_account(auth, name)
             return str(await auth.create_key(account.id, "first"))
         finally:
             database.close()

@@ -1,4 +1,6 @@
-"""A server of a folder beside a test that runs no loop of its own: its lock, its socket, and the command `echo` or those given."""
+"""A server of a folder beside a test that runs no loop of its own: its lock, its socket, and the command `echo` or
+those given.
+"""
 
 import asyncio
 import threading

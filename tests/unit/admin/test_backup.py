@@ -17,6 +17,7 @@ from openbigmodel.auth.store import AuthStore
 from openbigmodel.db.connection import Database
 from openbigmodel.db.migrations import MIGRATIONS
 from tests.unit.admin.data_folders import account_names, make_folder
+from tests.unit.auth.store_bench import create_account
 
 NOW_MS = 1_795_000_000_123
 
@@ -224,7 +225,7 @@ def test_a_backup_beside_an_open_database_has_what_was_acknowledged(data: Path, 
     async def scenario() -> None:
         database = Database.open(data / "bigmodel.db")
         try:
-            await AuthStore(database, data).create_account("just now")
+            await create_account(AuthStore(database, data), "just now")
             back_up(data, tmp_path / "b.tar")
         finally:
             database.close()

@@ -107,7 +107,7 @@ def test_of_many_at_once_one_is_carried_out(tmp_path: Path) -> None:
     assert verify(tmp_path / "x.db").problems == []
 
 
-@pytest.mark.parametrize("text", ["", "a\nb", "x" * 201])
+@pytest.mark.parametrize("text", ["", "a\nb", "x" * 201, "r1 ", " r1"])
 def test_a_reference_is_a_line(tmp_path: Path, text: str) -> None:
     async def scenario(platform: Platform) -> None:
         account = await platform.account()
@@ -116,3 +116,26 @@ def test_a_reference_is_a_line(tmp_path: Path, text: str) -> None:
         assert platform.now_ms == NOW_MS
 
     run(tmp_path, scenario)
+
+
+def test_who_comes_too_late_for_a_correction_is_told_that_it_was_made(tmp_path: Path) -> None:
+    async def scenario(platform: Platform) -> None:
+        account = await platform.account()
+        await platform.ask("credit.add", account=account, yuan="5")
+        wanted = {"account": account, "yuan": "-4", "reference": "r"}
+        # The balance would not suffice for two, and the first has taken its part before it is on disk.
+        answers = await asyncio.gather(*(platform.ask("credit.adjust", **wanted) for _ in range(3)))
+        assert [answer.get("repeated") for answer in answers] == [None, True, True]
+        assert {answer["balance"] for answer in answers} == {"1.000000000"}
+        first, other = await asyncio.gather(
+            platform.ask("credit.adjust", account=account, yuan="-1", reference="s"),
+            platform.refused("credit.adjust", account=account, yuan="-2", reference="s"),
+        )
+        assert first["balance"] == "0.000000000"
+        assert other.code == "reference_used"
+        # Nothing was done under this one.
+        refused = await platform.refused("credit.adjust", account=account, yuan="-1", reference="t")
+        assert refused.code == "not_enough"
+
+    run(tmp_path, scenario)
+    assert verify(tmp_path / "x.db").problems == []

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from openbigmodel.auth.accounts import Account
 from openbigmodel.auth.api_keys import Authenticator
 from openbigmodel.auth.store import AuthStore
 from openbigmodel.credentials import ApiKey
@@ -33,6 +34,15 @@ class StoreBench:
         except ApiError as error:
             return error.code
         return None
+
+
+async def create_account(
+    store: AuthStore, name: str, *, tier: str = "V0", rotate_leaked: bool = False
+) -> Account:
+    """A new account without keys, on disk."""
+    account = store.draft_account(name, tier=tier, rotate_leaked=rotate_leaked)
+    await store.add_account(account)
+    return account
 
 
 def run(folder: Path, scenario: Callable[[StoreBench], Awaitable[None]]) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from openbigmodel.auth.last_used import LastUsed
-from tests.unit.auth.store_bench import NOW_MS, StoreBench, run
+from tests.unit.auth.store_bench import NOW_MS, StoreBench, create_account, run
 
 
 class BrokenStore:
@@ -24,7 +24,7 @@ class BrokenStore:
 
 def test_uses_are_written_at_intervals_and_at_the_end(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
-        account = await bench.store.create_account("team")
+        account = await create_account(bench.store, "team")
         keys = [await bench.store.create_key(account.id, name) for name in ("one", "two")]
         store = BrokenStore(0)
         last_used = LastUsed(bench.authenticator, store, print, interval_s=0.01)
@@ -41,7 +41,7 @@ def test_uses_are_written_at_intervals_and_at_the_end(tmp_path: Path) -> None:
 
 def test_what_was_not_written_is_written_next_time(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
-        key = await bench.store.create_key((await bench.store.create_account("team")).id, "one")
+        key = await bench.store.create_key((await create_account(bench.store, "team")).id, "one")
         store, report = BrokenStore(1), list[str]()
         last_used = LastUsed(bench.authenticator, store, report.append)
         assert bench.code(key) is None
@@ -58,7 +58,7 @@ def test_what_was_not_written_is_written_next_time(tmp_path: Path) -> None:
 
 def test_it_reaches_the_database_through_the_real_store(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
-        key = await bench.store.create_key((await bench.store.create_account("team")).id, "one")
+        key = await bench.store.create_key((await create_account(bench.store, "team")).id, "one")
         assert bench.code(key) is None
         await LastUsed(bench.authenticator, bench.store, print).close()
         record = bench.store.find_key_record(key.id)
@@ -77,7 +77,7 @@ def test_a_flush_that_is_cut_off_loses_nothing(tmp_path: Path) -> None:
             await asyncio.Event().wait()
 
     async def scenario(bench: StoreBench) -> None:
-        key = await bench.store.create_key((await bench.store.create_account("team")).id, "one")
+        key = await bench.store.create_key((await create_account(bench.store, "team")).id, "one")
         assert bench.code(key) is None
         store = SlowStore()
         flushing = asyncio.create_task(LastUsed(bench.authenticator, store, print).flush())

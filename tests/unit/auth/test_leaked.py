@@ -9,7 +9,7 @@ from openbigmodel.auth.accounts import FlaggedKey
 from openbigmodel.auth.api_keys import KnownKey, Principal
 from openbigmodel.auth.leaked import LEAK_MARK, LeakWatch, Where, without_secrets
 from openbigmodel.credentials import ApiKey, new_api_key, new_key_id
-from tests.unit.auth.store_bench import StoreBench, run
+from tests.unit.auth.store_bench import StoreBench, create_account, run
 
 
 class Keys:
@@ -143,7 +143,7 @@ def test_with_a_real_store_a_key_is_replaced(tmp_path: Path, where: Where) -> No
     async def scenario(bench: StoreBench) -> None:
         report = list[str]()
         watch = LeakWatch(bench.store, report.append)
-        account = await bench.store.create_account("team", rotate_leaked=True)
+        account = await create_account(bench.store, "team", rotate_leaked=True)
         key = await bench.store.create_key(account.id, "one")
         bench.now_ms += 1
         watch.look(str(key).encode(), where)
@@ -184,7 +184,7 @@ def test_with_a_real_store_a_key_that_was_flagged_before_is_replaced_when_it_is_
     async def scenario(bench: StoreBench) -> None:
         report = list[str]()
         watch = LeakWatch(bench.store, report.append)
-        account = await bench.store.create_account("team")
+        account = await create_account(bench.store, "team")
         key = await bench.store.create_key(account.id, "one")
         for _ in range(2):
             watch.look(str(key).encode(), "body")

@@ -15,6 +15,7 @@ from openbigmodel.db.connection import Database
 from openbigmodel.db.migrations import MIGRATIONS, migrate
 from openbigmodel.db.queries import QUERIES
 from openbigmodel.errors import ApiError
+from tests.unit.auth.store_bench import create_account
 
 NOW_MS = 1_795_000_000_000
 
@@ -58,7 +59,7 @@ def test_the_first_key_is_told_once(tmp_path: Path) -> None:
 
 def test_an_account_has_keys(tmp_path: Path) -> None:
     async def scenario(store: AuthStore) -> None:
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         assert store.list_accounts() == [account]
         assert not account.operator
         assert store.list_keys(account.id) == []
@@ -93,7 +94,7 @@ def test_a_key_needs_an_account(tmp_path: Path) -> None:
     async def scenario(store: AuthStore) -> None:
         with pytest.raises(UnknownAccount, match="nobody"):
             await store.create_key("nobody", "x")
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         with pytest.raises(ValueError, match="the kind of a key must be one of standard, coding"):
             await store.create_key(account.id, "x", kind="gold")  # type: ignore[arg-type]
         assert store.list_keys(account.id) == []
@@ -191,7 +192,7 @@ def test_accounts_are_read_a_page_at_a_time(tmp_path: Path, monkeypatch: pytest.
 
     async def scenario(store: AuthStore) -> None:
         # All of the same millisecond.
-        made = {(await store.create_account("same")).id for _ in range(10)}
+        made = {(await create_account(store, "same")).id for _ in range(10)}
         pages = list(store.pages_of_accounts())
         assert [len(page) for page in pages] == [3, 3, 3, 1]
         assert [account.id for page in pages for account in page] == sorted(made)

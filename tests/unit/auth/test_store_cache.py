@@ -10,7 +10,7 @@ from openbigmodel.auth.api_keys import Authenticator
 from openbigmodel.credentials import ApiKey, sign_jwt
 from openbigmodel.errors import ApiError
 from tests.conftest import SCALE
-from tests.unit.auth.store_bench import StoreBench, run
+from tests.unit.auth.store_bench import StoreBench, create_account, run
 
 SEEDS = range(max(2, round(4 * SCALE)))
 STEPS = 80
@@ -29,7 +29,7 @@ class Walk:
 
     async def begin(self) -> None:
         for number in range(2):
-            account = await self.bench.store.create_account(str(number), rotate_leaked=bool(number))
+            account = await create_account(self.bench.store, str(number), rotate_leaked=bool(number))
             self.accounts.append(account.id)
             for _ in range(2):
                 self.add(await self.bench.store.create_key(account.id, "key"))

@@ -9,13 +9,13 @@ import pytest
 from openbigmodel.auth.accounts import FlaggedKey, UnknownAccount, UnknownKey
 from openbigmodel.auth.restrictions import read_restrictions
 from openbigmodel.credentials import ApiKey
-from tests.unit.auth.store_bench import NOW_MS, StoreBench, run
+from tests.unit.auth.store_bench import NOW_MS, StoreBench, create_account, run
 
 
 def test_an_account_is_changed_at_once(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account(" team ", tier="V1", rotate_leaked=True)
+        account = await create_account(store, " team ", tier="V1", rotate_leaked=True)
         assert (account.name, account.tier, account.exempt, account.state) == ("team", "V1", False, "active")
         key = await store.create_key(account.id, "one")
         assert bench.code(key) is None
@@ -50,8 +50,8 @@ def test_accounts_that_cannot_be(tmp_path: Path) -> None:
         store = bench.store
         for fields in ({"name": ""}, {"name": "x", "tier": "V9"}):
             with pytest.raises(ValueError, match="must"):
-                await store.create_account(**fields)  # type: ignore[arg-type]
-        account = await store.create_account("team")
+                await create_account(store, **fields)  # type: ignore[arg-type]
+        account = await create_account(store, "team")
         for change in ({"name": "a\nb"}, {"tier": "gold"}, {"state": "asleep"}):
             with pytest.raises(ValueError, match="must"):
                 await store.update_account(account.id, **change)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def test_accounts_that_cannot_be(tmp_path: Path) -> None:
 def test_a_key_has_its_restrictions(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         key = await store.create_key(
             account.id, "one", models=["GLM-5"], endpoints=["chat"], networks=["10.0.0.0/8"]
         )
@@ -90,7 +90,7 @@ def test_a_key_has_its_restrictions(tmp_path: Path) -> None:
 def test_a_key_is_renamed_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        key = await store.create_key((await store.create_account("team")).id, "one")
+        key = await store.create_key((await create_account(store, "team")).id, "one")
         assert bench.code(key) is None
         assert (await store.rename_key(key.id, "uno")).name == "uno"
         assert (await store.set_key_expiry(key.id, NOW_MS + 10)).expires_ms == NOW_MS + 10
@@ -112,7 +112,7 @@ def test_a_key_is_renamed_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
 def test_a_keys_restrictions_change_at_once(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        key = await store.create_key((await store.create_account("team")).id, "one", models=["glm-5"])
+        key = await store.create_key((await create_account(store, "team")).id, "one", models=["glm-5"])
         credential = str(key).encode()
         assert bench.authenticator.authenticate(credential).restrictions == read_restrictions(["glm-5"])
         record = await store.restrict_key(key.id, endpoints=["chat"], networks=["10.1.2.3"])
@@ -133,7 +133,7 @@ def test_a_keys_restrictions_change_at_once(tmp_path: Path) -> None:
 def test_a_rotated_key_works_for_the_overlap(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         old = await store.create_key(
             account.id, "one", kind="coding", models=["glm-5"], networks=["::1"], expires_ms=NOW_MS + 10**9
         )
@@ -158,7 +158,7 @@ def test_a_rotated_key_works_for_the_overlap(tmp_path: Path) -> None:
 def test_an_overlap_never_lengthens_a_keys_life(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         old = await store.create_key(account.id, "one", expires_ms=NOW_MS + 5)
         await store.rotate_key(old.id, overlap_s=60)
         record = store.find_key_record(old.id)
@@ -174,7 +174,7 @@ def test_an_overlap_never_lengthens_a_keys_life(tmp_path: Path) -> None:
 def test_what_cannot_be_rotated(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         once, disabled = [await store.create_key(account.id, name) for name in ("once", "disabled")]
         expired = await store.create_key(account.id, "expired", expires_ms=NOW_MS)
         await store.disable_key(disabled.id)
@@ -198,7 +198,7 @@ def test_what_cannot_be_rotated(tmp_path: Path) -> None:
 def test_a_leaked_key_is_flagged_once(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         key = await store.create_key(account.id, "one")
         assert await store.flag_leaked(key.id, overlap_s=60) == FlaggedKey(key.id, account.id, None)
         bench.now_ms += 1
@@ -217,7 +217,7 @@ def test_a_leaked_key_is_flagged_once(tmp_path: Path) -> None:
 def test_a_leaked_key_is_replaced_if_the_account_wants_it(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team", rotate_leaked=True)
+        account = await create_account(store, "team", rotate_leaked=True)
         key = await store.create_key(account.id, "one", models=["glm-5"])
         flagged = await store.flag_leaked(key.id, overlap_s=60)
         assert flagged is not None and flagged.rotated_to is not None
@@ -242,7 +242,7 @@ def test_a_leaked_key_is_replaced_if_the_account_wants_it(tmp_path: Path) -> Non
 def test_a_leaked_key_that_has_a_successor_or_no_life_gets_none(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team", rotate_leaked=True)
+        account = await create_account(store, "team", rotate_leaked=True)
         rotated, disabled = [await store.create_key(account.id, name) for name in ("one", "two")]
         successor = await store.rotate_key(rotated.id, overlap_s=86_400)
         await store.disable_key(disabled.id)
@@ -261,7 +261,7 @@ def test_a_leaked_key_that_has_a_successor_or_no_life_gets_none(tmp_path: Path) 
 def test_last_uses_are_noted_in_one_go_and_never_go_back(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         keys = [await store.create_key(account.id, str(number)) for number in range(3)]
         await store.note_used({keys[0].id: 20, keys[1].id: 5, "nobody": 7})
         await store.note_used({keys[0].id: 10, keys[1].id: 6})
@@ -279,7 +279,7 @@ def test_last_uses_are_noted_in_one_go_and_never_go_back(tmp_path: Path) -> None
 def test_a_change_whose_caller_has_given_up_is_announced_too(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        key = await store.create_key((await store.create_account("team")).id, "one")
+        key = await store.create_key((await create_account(store, "team")).id, "one")
         assert bench.code(key) is None
         disabling = asyncio.create_task(store.disable_key(key.id))
         # As far as the queue of the database.
@@ -287,7 +287,7 @@ def test_a_change_whose_caller_has_given_up_is_announced_too(tmp_path: Path) -> 
         disabling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await disabling
-        await store.create_account("later")
+        await create_account(store, "later")
         assert bench.told == [key.id]
         assert bench.code(key) == "1000"
 
@@ -296,7 +296,7 @@ def test_a_change_whose_caller_has_given_up_is_announced_too(tmp_path: Path) -> 
 
 def test_a_change_that_fails_is_announced_as_well(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
-        key = await bench.store.create_key((await bench.store.create_account("team")).id, "one")
+        key = await bench.store.create_key((await create_account(bench.store, "team")).id, "one")
         assert bench.code(key) is None
         with pytest.raises(UnknownKey):
             await bench.store.rename_key("nobody", "x")
@@ -314,7 +314,7 @@ def test_a_key_that_was_flagged_before_its_account_wanted_it_replaced(tmp_path: 
             assert found is not None
             return found.leaked
 
-        account = await store.create_account("team")
+        account = await create_account(store, "team")
         key, ended = [await store.create_key(account.id, name) for name in ("one", "two")]
         for each in (key, ended):
             await store.flag_leaked(each.id, overlap_s=60)
@@ -340,7 +340,7 @@ def test_a_key_that_was_flagged_before_its_account_wanted_it_replaced(tmp_path: 
 def test_many_keys_are_read_in_pages_and_counted(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account, other = await store.create_account("team"), await store.create_account("other")
+        account, other = await create_account(store, "team"), await create_account(store, "other")
         await store.create_key(other.id, "of another")
 
         def fill(connection: apsw.Connection) -> None:

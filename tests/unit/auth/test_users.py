@@ -6,13 +6,13 @@ import pytest
 from openbigmodel.auth.accounts import UnknownAccount, UnknownUser
 from openbigmodel.db.migrations import migrate
 from openbigmodel.db.queries import QUERIES
-from tests.unit.auth.store_bench import NOW_MS, StoreBench, run
+from tests.unit.auth.store_bench import NOW_MS, StoreBench, create_account, run
 
 
 def test_users_of_an_account_and_of_the_platform(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account, other = [await store.create_account(name) for name in ("one", "two")]
+        account, other = [await create_account(store, name) for name in ("one", "two")]
         boss = await store.add_user("root@example.com", "operator")
         owner = await store.add_user(" Li@example.com ", "owner", account_id=account.id, name="李")
         bench.now_ms += 1
@@ -44,7 +44,7 @@ def test_users_of_an_account_and_of_the_platform(tmp_path: Path) -> None:
 def test_users_that_cannot_be(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("one")
+        account = await create_account(store, "one")
         await store.add_user("li@example.com", "owner", account_id=account.id)
         with pytest.raises(ValueError, match="there is a user with the address LI@example"):
             await store.add_user("LI@example.com", "operator")
@@ -64,7 +64,7 @@ def test_users_that_cannot_be(tmp_path: Path) -> None:
 def test_roles_and_states_change(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("one")
+        account = await create_account(store, "one")
         user = await store.add_user("li@example.com", "viewer", account_id=account.id)
         operator = await store.add_user("root@example.com", "operator")
         assert (await store.update_user(user.id, role="member")).role == "member"
@@ -92,7 +92,7 @@ def test_roles_and_states_change(tmp_path: Path) -> None:
 def test_the_last_owner_leaves_last(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("one")
+        account = await create_account(store, "one")
         owner = await store.add_user("li@example.com", "owner", account_id=account.id)
         # Alone, an owner may be anything.
         await store.update_user(owner.id, role="member")
@@ -124,7 +124,7 @@ def test_the_last_owner_leaves_last(tmp_path: Path) -> None:
 def test_users_come_a_page_at_a_time(tmp_path: Path) -> None:
     async def scenario(bench: StoreBench) -> None:
         store = bench.store
-        account = await store.create_account("one")
+        account = await create_account(store, "one")
         for number in range(405):
             bench.now_ms += number % 2
             await store.add_user(f"u{number}@b.cn", "member", account_id=account.id)

@@ -13,7 +13,7 @@ from openbigmodel.billing.explain import (
     find_requests,
 )
 from openbigmodel.billing.periods import HOUR_MS
-from openbigmodel.billing.plan_windows import credits_of, percent_at
+from openbigmodel.billing.plan_windows import credits_of, percent_at, terms_at
 from openbigmodel.billing.pricing import FREE, PARTS_PER_NANO, Band
 from openbigmodel.billing.statement import Line, Statements
 from openbigmodel.billing.usage import Usage
@@ -188,7 +188,8 @@ def test_credits_are_tokens_times_rate_times_the_time_of_day(tmp_path: Path) -> 
         percent = percent_at(catalog.plan, line.started_ms)
         percents.add(percent)
         exact = credits_of(rates, Usage(1000, 100, 200), percent)
-        explained = explain_credits(catalog, msgspec.structs.replace(line, plan_credits=exact))
+        terms = terms_at(catalog, line.model, line.started_ms)
+        explained = explain_credits(terms, msgspec.structs.replace(line, plan_credits=exact))
         assert explained == CreditExplanation(
             parts=(
                 CreditPart("prompt", 900, 690, 900 * 690 * percent),
@@ -202,15 +203,15 @@ def test_credits_are_tokens_times_rate_times_the_time_of_day(tmp_path: Path) -> 
             unexplained=0,
         )
         # The last request in a window gets the rest of it.
-        less = explain_credits(catalog, msgspec.structs.replace(line, plan_credits=exact - 7))
-        assert less is not None and (less.capped, less.unexplained) == (7, 0)
-        more = explain_credits(catalog, msgspec.structs.replace(line, plan_credits=exact + 7))
-        assert more is not None and (more.capped, more.unexplained) == (0, 7)
+        less = explain_credits(terms, msgspec.structs.replace(line, plan_credits=exact - 7))
+        assert (less.capped, less.unexplained) == (7, 0)
+        more = explain_credits(terms, msgspec.structs.replace(line, plan_credits=exact + 7))
+        assert (more.capped, more.unexplained) == (0, 7)
     assert percents == {100, catalog.plan.off_peak_percent}
 
 
-def test_what_no_plan_paid_has_no_credits_and_a_model_without_rates_explains_none(tmp_path: Path) -> None:
+def test_a_model_without_rates_explains_none(tmp_path: Path) -> None:
     world, catalog = World(tmp_path), load_catalog()
-    assert explain_credits(catalog, credits_line(world, 0)) is None
-    unknown = explain_credits(catalog, world.line(START_MS, model="gone", price_version=0, plan_credits=9))
-    assert unknown is not None and (unknown.computed, unknown.unexplained) == (0, 9)
+    line = world.line(START_MS, model="gone", price_version=0, plan_credits=9)
+    unknown = explain_credits(terms_at(catalog, line.model, line.started_ms), line)
+    assert (unknown.computed, unknown.unexplained) == (0, 9)

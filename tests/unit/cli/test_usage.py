@@ -343,3 +343,56 @@ def test_what_a_plan_paid_is_explained_in_credits(
         assert words in seen
     world.line(START_MS, request_id="other")
     assert ask("explain", "other")["requests"][0]["plan"] is None
+
+
+class Terms(Arguments):
+    model: str
+    at_ms: int
+
+
+def test_credits_are_explained_by_the_rates_of_the_server_that_took_them(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = world.line(START_MS, price_version=0, model="own", plan_credits=3_000_000, request_id="mine")
+
+    async def terms(wanted: Terms) -> dict[str, object]:
+        assert (wanted.model, wanted.at_ms) == ("own", line.started_ms)
+        return {"rates": {"input": 2000, "cached": 2000, "output": 5000}, "percent": 100}
+
+    def explained(*arguments: str) -> tuple[dict[str, Any], str | None]:
+        assert run(["usage", "explain", "mine", "--data", str(tmp_path), "--json", *arguments]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        return answer["requests"][0]["plan"], answer.get("warning")
+
+    with FolderServer(tmp_path, commands=[Command("plans.terms", Terms, terms)]):
+        plan, warning = explained()
+    assert (plan["computed"], plan["unexplained"], warning) == ("3.000000", "0.000000", None)
+
+    (tmp_path / "own.toml").write_text(
+        '[[families]]\n[families.models."own"]\ncoding = "own"\n'
+        "credits = { input = 20, cached = 20, output = 50 }\n[coding_plan]\noff_peak_percent = 100\n"
+    )
+    (tmp_path / "bigmodel.toml").write_text(f"[server]\ncatalog = '{tmp_path}/own.toml'\n")
+    # A server of another release does not know the command.
+    with FolderServer(tmp_path):
+        plan, warning = explained("--config", str(tmp_path / "bigmodel.toml"))
+    assert (plan["computed"], plan["unexplained"], warning) == ("3.000000", "0.000000", None)
+
+    plan, warning = explained()
+    assert (plan["computed"], plan["unexplained"]) == ("0.000000", "3.000000")
+    assert warning is not None and "--config FILE" in warning
+    assert run(["usage", "explain", "mine", "--data", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == f"bigmodel: {warning}\n"
+
+
+def test_rates_of_this_release_that_fit_need_no_warning(world: World, ask: Ask) -> None:
+    line = world.line(START_MS, price_version=0, model="glm-5.3", plan_credits=1, request_id="one")
+    taken = ask("explain", "one")["requests"][0]["plan"]["computed"]
+    world.line(
+        line.started_ms,
+        price_version=0,
+        model="glm-5.3",
+        plan_credits=int(taken.replace(".", "")),
+        request_id="mine",
+    )
+    assert "warning" not in ask("explain", "mine")

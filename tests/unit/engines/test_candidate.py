@@ -9,7 +9,12 @@ from openbigmodel.engines.candidate import (
     WHOLE_OVERDUE_S,
     Candidate,
 )
-from openbigmodel.engines.circuit_breaker import FAILURES_IN_A_ROW, CircuitBreaker
+from openbigmodel.engines.circuit_breaker import (
+    FAILURES_IN_A_ROW,
+    PRESSED_MAX,
+    PROBE_PATIENCE_S,
+    CircuitBreaker,
+)
 from openbigmodel.engines.engine_load import EngineLoad
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.pulse import Pulse
@@ -50,6 +55,22 @@ def test_taking_a_seat_that_nobody_chose_is_a_bug() -> None:
     full.take(0.0)
     with pytest.raises(AssertionError):
         full.take(0.0)
+
+
+def test_a_seat_may_be_taken_until_too_many_try_an_engine_that_is_out() -> None:
+    candidate = opened()
+    for _ in range(PRESSED_MAX):
+        assert candidate.takes(0.0)
+        candidate.take(0.0)
+    assert not candidate.takes(0.0)
+    with pytest.raises(AssertionError):
+        candidate.take(0.0)
+    # Nobody has heard from them for so long that one more may find out.
+    assert candidate.takes(PROBE_PATIENCE_S)
+    full = new(1)
+    assert full.takes(0.0)
+    full.take(0.0)
+    assert not full.takes(0.0)
 
 
 @pytest.mark.parametrize("outcome", NOT_ITS_FAULT)

@@ -23,6 +23,9 @@ class Silent:
     def engine_state(self, engine: str, state: str, reason: str) -> None:
         raise AssertionError("nothing is started")
 
+    def engine_remark(self, engine: str, text: str) -> None:
+        raise AssertionError("nothing is asked")
+
     def download(self, engine: str, progress: Progress) -> None:
         raise AssertionError("nothing is downloaded")
 

@@ -225,6 +225,17 @@ def test_a_key_that_only_its_plans_own_base_takes_is_a_good_one() -> None:
 
     assert look(TwoBases({}), identify=False, keys=("plan.1",), plans=True).state == "ready"
     assert look(TwoBases({}), identify=False, keys=("own.1",), plans=True).state == "refused"
+    # A brief look does not know whose key it is, nor does the upstream each time.
+    for key, briefly in (("plan.1", True), ("busy.1", False)):
+        found = look(TwoBases({}), identify=False, keys=(key,), plans=True, briefly=briefly)
+        assert (found.state, found.unsure_keys) == ("refused", frozenset({key}))
+
+
+@pytest.mark.parametrize("status", [302, 503])
+def test_a_list_that_is_refused_whoever_asks_says_nothing_of_keys(status: int) -> None:
+    found = look(Site({"/v1/models": (status, {})}), identify=False, keys=("plan.1",), plans=True)
+
+    assert (found.state != "ready", found.unsure_keys) == (True, frozenset())
 
 
 def test_any_key_that_is_accepted_will_do() -> None:

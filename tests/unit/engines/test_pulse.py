@@ -77,6 +77,16 @@ def test_a_whole_answer_may_take_longer() -> None:
     assert pulse.silent(1030.5)
 
 
+def test_short_answers_say_nothing_of_a_long_one() -> None:
+    pulse = Pulse()
+    for second in range(20):
+        pulse.asked(1000.0 + second, 0)
+        pulse.answered(1000.3 + second, 0.3, 0)
+    pulse.asked(1100.0, 0)
+    assert not pulse.silent(1129.9)
+    assert pulse.silent(1130.1)
+
+
 def test_somebody_tries_it_every_ten_seconds() -> None:
     pulse = used_to(0.1)
     pulse.asked(1000.0, PROMPT)

@@ -78,12 +78,14 @@ class Watched:
     def __init__(self, endpoint: Endpoint, profile: Profile = OPENAI, **more: Any) -> None:
         self.time_s = 0.0
         self.told: list[str] = []
+        self.remarks: list[str] = []
         self.engine = RemoteEngine(
             "gpu",
             endpoint,
             profile,
             prober=Prober(endpoint, identify=True),
             report=lambda state, reason: self.told.append(f"{state}: {reason}"),
+            remark=self.remarks.append,
             monotonic_s=lambda: self.time_s,
             chance=lambda: 0.0,
             first_pause_s=0.01,
@@ -266,7 +268,9 @@ def test_one_refused_key_of_several_is_told_once_and_the_engine_is_well() -> Non
         await said(found.engine, key="one.1")
 
         assert (found.engine.state, found.engine.keys) == ("ready", KEYS)
-        assert found.told[1:] == ["ready: key 2 of 2 is refused; the others go on without it"]
+        assert found.remarks == ["key 2 of 2 is refused; the others go on without it"]
+        # That would be a sign that it is back.
+        assert len(found.told) == 1
         # An answer to it would be news.
         assert found.engine.doubtful
         fake.play(Reply().body())
@@ -366,6 +370,25 @@ def test_a_plan_key_stays_one_while_the_upstream_cannot_say() -> None:
     for plan_keys, unsure_keys, known in (("p", "o", "p"), ("", "po", "p"), ("", "o", ""), ("o", "", "o")):
         engine._heed(Found("ready", plan_keys=frozenset(plan_keys), unsure_keys=frozenset(unsure_keys)))
         assert engine._plan_keys == set(known)
+
+
+def test_an_engine_whose_keys_all_belong_to_a_plan_stays_well_while_idle_and_unwell_without_it() -> None:
+    quota, plan = "/api/monitor/usage/quota/limit", (200, {"data": {"level": "pro", "limits": [{}]}})
+
+    async def test(fake: FakeEngine, found: Watched) -> None:
+        found.engine._prober = Prober(fake.endpoint, identify=False, keys=("p.1",), plans=True)
+        fake.pages |= {"/v1/models": (401, {}), quota: plan}
+        await found.engine.start()
+        await until(lambda: len(fake.probes) > 8)
+        # It cannot say so each time.
+        fake.pages[quota] = (503, {})
+        await until(lambda: len(fake.probes) > 16)
+        assert found.told == ["ready: "]
+        fake.pages[quota] = (401, {})
+        await until(lambda: found.engine.state == "refused")
+        assert "api_key" in found.told[1]
+
+    watched(test, keys=("p.1",), idle_look_s=0.02)
 
 
 def test_looking_ends_when_it_stops() -> None:

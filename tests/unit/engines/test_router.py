@@ -3,7 +3,7 @@
 import pytest
 
 from openbigmodel.catalog import Model
-from openbigmodel.engines.circuit_breaker import FAILURES_IN_A_ROW, CircuitBreaker
+from openbigmodel.engines.circuit_breaker import FAILURES_IN_A_ROW, PRESSED_MAX, CircuitBreaker
 from openbigmodel.engines.endpoint import Endpoint
 from openbigmodel.engines.outcome import Outcome
 from openbigmodel.engines.profiles import OPENAI
@@ -17,15 +17,16 @@ TURN = b'[{"role":"user","content":"a"}]'
 
 
 class World:
-    """Two models: `both` on engines a and b, `one` on engine a alone."""
+    """Two models: `both` on all engines, mostly a and b, `one` on engine a alone."""
 
-    def __init__(self, balance: Balance = "failover", **max_in_flight: int) -> None:
+    def __init__(self, balance: Balance = "failover", *, names: str = "ab", **max_in_flight: int) -> None:
         self.now_s = 100.0
         self.heard: list[str] = []
-        a, b = (RemoteEngine(name, Endpoint("127.0.0.1", 1), OPENAI) for name in "ab")
-        self.both = Route(Model(id="both"), (Target(a, "x"), Target(b, "y")), balance)
-        self.one = Route(Model(id="one"), (Target(a, "x"),))
-        registry = Registry([a, b], {"both": self.both, "one": self.one}, max_in_flight)
+        self.engines = {name: RemoteEngine(name, Endpoint("127.0.0.1", 1), OPENAI) for name in names}
+        targets = tuple(Target(engine, "x") for engine in self.engines.values())
+        self.both = Route(Model(id="both"), targets, balance)
+        self.one = Route(Model(id="one"), targets[:1])
+        registry = Registry(self.engines.values(), {"both": self.both, "one": self.one}, max_in_flight)
         self.router = Router(registry, now_s=lambda: self.now_s, chance=lambda: 0.5, on_change=self._changed)
 
     def _changed(self, breaker: CircuitBreaker, before: str, why: str) -> None:
@@ -153,3 +154,37 @@ def test_after_a_failure_the_other_is_asked_and_a_lone_one_only_if_it_never_hear
     again = one.another(None, (seat.candidate,), broken=True)
     assert again is not None
     assert one.another(None, (seat.candidate, again.candidate), broken=True) is None
+
+
+def test_who_has_another_key_does_not_ask_again_where_too_many_try_already() -> None:
+    world = World()
+    desk = world.router.desk(world.both)
+    slow = desk.seat(None)
+    assert slow is not None
+    for name in ("a",) * FAILURES_IN_A_ROW + ("b",) * FAILURES_IN_A_ROW:
+        assert world.served_by(world.both, Outcome.FAILED) == name
+    pressed = []
+    while seat := desk.seat(None):
+        pressed.append(seat)
+    assert len(pressed) == 2 * PRESSED_MAX
+    slow.leave(Outcome.REFUSED, world.now_s)
+    assert desk.again(slow.candidate) is None
+    pressed[0].leave(Outcome.REFUSED, world.now_s)
+    again = desk.again(pressed[0].candidate)
+    assert again is not None and again.candidate is pressed[0].candidate
+
+
+def test_nobody_is_moved_to_an_engine_whose_last_probe_failed() -> None:
+    world = World(names="abc")
+    desk = world.router.desk(world.both)
+    seat = desk.seat(None)
+    assert seat is not None
+    world.engines["b"].unreachable("no route")
+    assert desk.elsewhere((seat.candidate,), world.now_s)
+    other = desk.another(None, (seat.candidate,), broken=False)
+    assert other is not None and other.target.engine.name == "c"
+    world.engines["c"].unreachable("no route")
+    assert not desk.elsewhere((seat.candidate,), world.now_s)
+    # Who has failed loses nothing by asking there.
+    other = desk.another(None, (seat.candidate,), broken=False)
+    assert other is not None and other.target.engine.name == "b"

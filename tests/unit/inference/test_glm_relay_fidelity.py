@@ -1,4 +1,6 @@
-"""What other gateways lose between a caller and GLM (peers.md §1c): an entry for each, and all of it goes through here."""
+"""What other gateways lose between a caller and GLM (peers.md §1c): an entry for each, and all of it goes through
+here.
+"""
 
 import json
 from typing import Any

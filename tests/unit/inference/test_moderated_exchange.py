@@ -65,6 +65,17 @@ def test_blocked_input_is_refused_and_free(
     moderated(test)
 
 
+def test_an_engine_reads_what_was_judged_where_a_message_has_a_name_twice() -> None:
+    body = b'{"model":"glm-4.6","messages":[{"role":"user","content":"bomb","content":"hi"}],"max_tokens":9}'
+
+    async def test(bench: Bench) -> None:
+        assert (await bench.ask(body=body).answered()).status == 200
+        assert b"bomb" not in bench.engine.requests[0].body
+        assert bench.engine.requests[0].json["messages"] == [{"role": "user", "content": "hi"}]
+
+    moderated(test, Reply().body())
+
+
 def test_blocked_input_counts_for_no_limit() -> None:
     async def test(bench: Bench) -> None:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""An engine is asked for the size of a prompt in its own way, and whatever it does, an answer comes once and in time."""
+"""An engine is asked for the size of a prompt in its own way, whatever it does, an answer comes once and in time."""
 
 import asyncio
 import json

@@ -202,7 +202,12 @@ class OnePage(Fetcher):
         self.fetched: list[str] = []
 
     async def run(
-        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None
+        self,
+        task: Task,
+        payload: str,
+        host: str = "",
+        expect: Expect = lambda size: None,
+        owner: str = "",
     ) -> tuple[Outcome, bytes]:
         self.fetched.append(payload)
         expect(100)
@@ -257,7 +262,12 @@ def test_without_a_worker_the_platform_is_overloaded() -> None:
 
 class BrokenFetcher(Fetcher):
     async def run(
-        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None
+        self,
+        task: Task,
+        payload: str,
+        host: str = "",
+        expect: Expect = lambda size: None,
+        owner: str = "",
     ) -> tuple[Outcome, bytes]:
         raise RuntimeError("a mistake of ours")
 

@@ -31,7 +31,12 @@ class Web(Fetcher):
         self.open.set()
 
     async def run(
-        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None
+        self,
+        task: Task,
+        payload: str,
+        host: str = "",
+        expect: Expect = lambda size: None,
+        owner: str = "",
     ) -> tuple[Outcome, bytes]:
         if task.form == "base64":
             return Outcome(media_type="image/png", kept=True), b""

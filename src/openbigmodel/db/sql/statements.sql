@@ -246,6 +246,8 @@ GROUP BY kind
 
 -- name: list_refunds
 -- What was given back on a book between two moments, newest first, and the request that it was given back for.
+-- `NOT IN` says nothing that `= 'refund'` does not: it is the condition of the index ledger_actions_by_book, which
+-- SQLite takes only for a query that repeats it.
 SELECT l.at_ms, l.amount, l.memo, coalesce(u.log_id, ''), coalesce(u.request_id, ''), coalesce(u.model, ''),
     coalesce(u.api_key_id, '')
 FROM ledger AS l LEFT JOIN usage AS u ON u.id = l.usage_id

@@ -1,4 +1,6 @@
-"""Which arguments of the caller's functions are text, by their JSON schemas. A broken schema makes text, never an error.
+"""Which arguments of the caller's functions are text, by their JSON schemas.
+
+A broken schema makes text, never an error.
 
 GLM writes strings as they are and everything else as JSON, so `3` is a number or a string by the schema alone
 (api.md §13.2). Where a string is allowed, or nothing is said, the model's text is the value.

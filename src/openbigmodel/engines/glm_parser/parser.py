@@ -70,7 +70,9 @@ _TAGS: dict[Format, _Tags] = {
 
 
 class GlmParser:
-    """One generation, `written` in a format. `tools` as in GLM's requests; `starts_thinking`: the prompt ends in `<think>`.
+    """One generation, `written` in a format.
+
+    `tools` as in GLM's requests; `starts_thinking`: the prompt ends in `<think>`.
 
     Without `starts_thinking` (False: the prompt says not to think; None: it leaves that to the model) a generation
     that begins with `<think>` is reasoning all the same: nobody wants to read it as the answer.

@@ -9,48 +9,36 @@ from typing import Literal
 
 import msgspec
 
-# At the arguments of one call, while others wait. An engine that mixes its calls this much ends without them.
-_MAX_LOOKS = 64
+from openbigmodel.inference.calls_in_order import Call
+
 _DECODE = msgspec.json.Decoder(float_hook=float).decode
 
 Kind = Literal["thinking", "text", "tool_use"]
 
 
 class AnswerBlock:
-    """`pieces` of a text are JSON strings without their quotes, those of a call its arguments' text as it came.
+    """`pieces` of a text are JSON strings without their quotes, those of a `call` its arguments' text as it came.
 
     `sent` is how many of them the caller has.
     """
 
-    __slots__ = ("_looks_left", "call", "kind", "name", "pieces", "sent", "started")
+    __slots__ = ("call", "kind", "pieces", "sent", "started")
 
-    def __init__(self, kind: Kind, call: int = 0) -> None:
+    def __init__(self, kind: Kind, call: Call | None = None) -> None:
         self.kind = kind
         self.call = call
-        self.name = ""
-        self.pieces: list[str] = []
+        self.pieces: list[str] = [] if call is None else call.pieces
         self.sent = 0
         self.started = False
-        self._looks_left = _MAX_LOOKS
-
-    def arguments(self) -> str:
-        """A call's, as far as they have come."""
-        return "".join(self.pieces).strip()
 
     def complete(self) -> bool:
         """Whether nothing can be missing."""
-        if self.kind != "tool_use":
-            return True
-        # The end tells at a glance that it is too early, nearly always.
-        last = self.pieces[-1].rstrip() if self.pieces else ""
-        if not self.name or not last.endswith("}") or not self._looks_left:
-            return False
-        self._looks_left -= 1
-        return arguments_of(self.arguments()) is not None
+        return self.call is None or self.call.complete()
 
 
 def arguments_of(text: str) -> msgspec.Raw | None:
     """A call's arguments if they are a JSON object, else None. No arguments are an empty object."""
+    text = text.strip()
     if not text:
         return msgspec.Raw(b"{}")
     if not text.startswith("{"):

@@ -12,6 +12,7 @@ from openbigmodel.inference.anthropic.counts import FinalCounts, reply_usage
 from openbigmodel.inference.anthropic.errors import render_error
 from openbigmodel.inference.anthropic.read import ReplyWishes
 from openbigmodel.inference.anthropic.stop_reasons import stop_reason
+from openbigmodel.inference.calls_in_order import Call
 from openbigmodel.inference.dialect import ReplyFacts
 from openbigmodel.inference.reply import decoded
 from openbigmodel.schemas.chat import Finding
@@ -41,7 +42,7 @@ class BodyWriter:
         self._facts = facts
         self._wishes = wishes
         self._blocks: list[AnswerBlock] = []
-        self._calls: dict[int, AnswerBlock] = {}
+        self._calls: dict[int, Call] = {}
         self.content_filter: tuple[Finding, ...] = ()
 
     def reasoning(self, text: str) -> None:
@@ -72,11 +73,9 @@ class BodyWriter:
             return
         call = self._calls.get(index)
         if call is None:
-            call = self._calls[index] = AnswerBlock("tool_use", index)
-            self._blocks.append(call)
-        call.name = call.name or name or ""
-        if arguments:
-            call.pieces.append(arguments)
+            call = self._calls[index] = Call(index)
+            self._blocks.append(AnswerBlock("tool_use", call))
+        call.add(name, arguments)
 
     def take(self) -> bytes:
         """Nothing: a body goes out in one piece."""
@@ -108,21 +107,23 @@ class BodyWriter:
         )
 
     def _block(self, block: AnswerBlock, *, cut: bool) -> dict[str, Any] | None:
-        match block.kind:
-            case "text":
-                return {"type": "text", "text": "".join(block.pieces)}
-            case "thinking":
-                shown = self._wishes.thinking == "text"
-                text = "".join(block.pieces) if shown else ""
-                return {"type": "thinking", "thinking": text, "signature": self._facts.id}
-        arguments = arguments_of(block.arguments())
+        if block.call is not None:
+            return self._tool_use(block.call, cut=cut)
+        text = "".join(block.pieces)
+        if block.kind == "text":
+            return {"type": "text", "text": text}
+        shown = text if self._wishes.thinking == "text" else ""
+        return {"type": "thinking", "thinking": shown, "signature": self._facts.id}
+
+    def _tool_use(self, call: Call, *, cut: bool) -> dict[str, Any] | None:
+        arguments = arguments_of(call.arguments())
         if arguments is None and cut:
             # Half a call, which would be taken for a whole one.
             return None
         return {
             "type": "tool_use",
-            "id": tool_call_id(self._facts.first_call, block.call),
-            "name": self._wishes.names.get(block.name, block.name),
+            "id": tool_call_id(self._facts.first_call, call.index),
+            "name": self._wishes.names.get(call.name, call.name),
             # As Anthropic wants what is no JSON to be handed on: the tool refuses it, and the model sees why.
-            "input": {"INVALID_JSON": block.arguments()} if arguments is None else arguments,
+            "input": {"INVALID_JSON": call.arguments().strip()} if arguments is None else arguments,
         }

@@ -1,9 +1,9 @@
 """Tokens as Anthropic counts them, and what is said where nobody has counted.
 
 `input_tokens` is what was *not* read from the cache: Anthropic's total of a prompt is the sum of `input_tokens`,
-`cache_read_input_tokens` and `cache_creation_input_tokens`, and clients add them up to show how full the context is. The
-one recording (api.md §6) has nothing from the cache and fits both ways of counting. GLM's cache fills itself, so nothing
-is ever written to it at the caller's wish.
+`cache_read_input_tokens` and `cache_creation_input_tokens`, and clients add them up to show how full the context is.
+The one recording (api.md §6) has nothing from the cache and fits both ways of counting. GLM's cache fills itself, so
+nothing is ever written to it at the caller's wish.
 """
 
 import msgspec

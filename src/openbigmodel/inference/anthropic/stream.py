@@ -16,6 +16,7 @@ from openbigmodel.inference.anthropic.counts import Counts, estimated_prompt, re
 from openbigmodel.inference.anthropic.errors import render_error
 from openbigmodel.inference.anthropic.read import ReplyWishes
 from openbigmodel.inference.anthropic.stop_reasons import stop_reason
+from openbigmodel.inference.calls_in_order import Call
 from openbigmodel.inference.dialect import ReplyFacts
 from openbigmodel.schemas.chat import Finding
 from openbigmodel.sse import escape_separators, has_separator
@@ -78,7 +79,7 @@ class StreamWriter:
         self._prefix = b""
         self._open: AnswerBlock | None = None
         self._waiting: list[AnswerBlock] = []
-        self._calls: dict[int, AnswerBlock] = {}
+        self._calls: dict[int, Call] = {}
         self.content_filter: tuple[Finding, ...] = ()
 
     def reasoning(self, text: str) -> None:
@@ -138,11 +139,10 @@ class StreamWriter:
             return
         call = self._calls.get(index)
         if call is None:
-            call = self._calls[index] = AnswerBlock("tool_use", index)
-            self._waiting.append(call)
-        call.name = call.name or name or ""
-        if arguments and (call.pieces or not arguments.isspace()):
-            call.pieces.append(arguments)
+            call = self._calls[index] = Call(index)
+            self._waiting.append(AnswerBlock("tool_use", call))
+        # Blanks alone may be all that there is: no arguments, which are an empty object.
+        call.add(name, arguments if call.pieces or not arguments.isspace() else "")
         self._advance()
 
     def _advance(self) -> None:
@@ -163,7 +163,7 @@ class StreamWriter:
     def _write(self, block: AnswerBlock) -> None:
         """What the caller does not have of the open block."""
         if not block.started:
-            if block.kind == "tool_use" and not block.name:
+            if block.call is not None and not block.call.name:
                 return
             self._start(block)
         if block.sent == len(block.pieces):
@@ -179,12 +179,12 @@ class StreamWriter:
 
     def _start(self, block: AnswerBlock) -> None:
         block.started = True
-        if block.kind == "tool_use":
+        if block.call is not None:
             described = _ENCODE(
                 {
                     "type": "tool_use",
-                    "id": tool_call_id(self._facts.first_call, block.call),
-                    "name": self._wishes.names.get(block.name, block.name),
+                    "id": tool_call_id(self._facts.first_call, block.call.index),
+                    "name": self._wishes.names.get(block.call.name, block.call.name),
                     "input": {},
                 }
             )

@@ -1,11 +1,12 @@
 """Responses that callers asked to be stored: kept for a week, found again by their id, joined to conversations.
 
 Rule: what an account stored is nobody else's; for others an id of it is as unknown as one that never was. A response
-is put into the writer's queue before the usage that it cost. So it is on disk when the caller sees the end of the answer,
-because what is queued first is committed first.
+is put into the writer's queue before the usage that it cost. So it is on disk when the caller sees the end of the
+answer, because what is queued first is committed first.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -77,13 +78,18 @@ class ResponseStore:
     """
 
     def __init__(
-        self, database: Database, report: Callable[[str], None], *, now_ms: Callable[[], int]
+        self,
+        database: Database,
+        report: Callable[[str], None],
+        *,
+        now_ms: Callable[[], int],
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._report = report
         self._now_ms = now_ms
         self._forgetting = False
-        self._rereading = Rereading(now_ms)
+        self._rereading = Rereading(monotonic_s)
 
     def check_room(self, account_id: str) -> None:
         """Raises ApiError 1214 when the account has stored all that it may."""
@@ -186,6 +192,7 @@ class ResponseStore:
             ids.append(each)
             size += rows[0][1]
             if size > CONVERSATION_BYTES_MAX or len(ids) > CONVERSATION_RESPONSES_MAX:
+                self._rereading.note(account_id, 0, len(ids))
                 raise _too_long()
             each = rows[0][0]
         return ids, size

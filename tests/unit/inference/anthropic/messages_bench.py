@@ -87,7 +87,10 @@ def tool_result(call_id: str, content: Any = "ok", **fields: Any) -> dict[str, A
 def writer(
     counts: Callable[[], Usage] = lambda: NO_USAGE, met: str | None = None, **fields: Any
 ) -> ReplyWriter:
-    """Who writes the reply to a request with these fields; its calls count up from 7. `met`: where the engine stopped."""
+    """Who writes the reply to a request with these fields; its calls count up from 7.
+
+    `met`: where the engine stopped.
+    """
     request = asked(**fields)
     model = model_of(request.request.model)
     assert model is not None

@@ -18,6 +18,7 @@ from openbigmodel.inference.long_bodies import MAX_VALUES
 from openbigmodel.inference.responses import store as store_module
 from openbigmodel.inference.responses.rereading import BURST_BYTES
 from openbigmodel.inference.responses.store import (
+    CONVERSATION_RESPONSES_MAX,
     FORGOTTEN_AT_ONCE,
     KEPT_MS,
     STORED_BYTES_MAX,
@@ -37,7 +38,9 @@ class Shelf:
         self.database = database
         self.now_ms = START_MS
         self.log: list[str] = []
-        self.store = ResponseStore(database, self.log.append, now_ms=lambda: self.now_ms)
+        self.store = ResponseStore(
+            database, self.log.append, now_ms=lambda: self.now_ms, monotonic_s=lambda: self.now_ms / 1000
+        )
 
     async def settled(self) -> None:
         """Everything that was queued before is on disk."""
@@ -416,6 +419,23 @@ def test_looking_for_what_is_not_there_counts_too(path: Path) -> None:
         shelf.now_ms += 60_000
         joined, _ = readings(lambda: shelf.store.conversation("a", "resp_1"))
         assert found > 1000 and joined > 1000
+
+    run(path, scenario)
+
+
+def test_a_conversation_that_is_too_long_is_not_looked_through_all_the_time(path: Path) -> None:
+    async def scenario(shelf: Shelf) -> None:
+        for number in range(1, CONVERSATION_RESPONSES_MAX + 2):
+            shelf.store.keep(response(number, previous=number - 1 or ""))
+        await shelf.settled()
+        last = f"resp_{CONVERSATION_RESPONSES_MAX + 1}"
+        codes = []
+        for _ in range(100):
+            with pytest.raises(ApiError) as caught:
+                shelf.store.conversation("a", last)
+            codes.append(caught.value.code)
+        assert codes[0] == "1214"
+        assert codes[-1] == "1303"
 
     run(path, scenario)
 
