@@ -205,7 +205,7 @@ class CashierWorld(World):
             elif kind != "post":
                 entry_id = pack_id if kind == "pack_grant" else log_id
                 disk.entries.append(Entry(kind, entry_id, account, amount, pack_id))
-        for usage_id, *facts, made, plan_credits, digest, reply in connection.execute(REQUESTS):
+        for usage_id, *facts, made, plan_credits, code, digest, reply in connection.execute(REQUESTS):
             log_id, request_id, account, prompt, cached, completion, version, nano = facts
             usage = Usage(prompt, cached, completion)
             bill = Bill(
@@ -219,6 +219,7 @@ class CashierWorld(World):
                 bool(made),
                 None if reply is None else (digest, reply),
                 plan_credits,
+                code or "",
             )
             disk.write(bill)
 
@@ -234,7 +235,7 @@ FROM ledger AS l JOIN books AS b ON b.id = l.book ORDER BY l.seq
 REQUESTS = """
 SELECT
     u.id, u.log_id, u.request_id, u.account_id, u.prompt_tokens, u.cached_tokens, u.completion_tokens,
-    u.price_version, u.charge, u.claims, u.plan_credits, r.body_digest, r.reply
+    u.price_version, u.charge, u.claims, u.plan_credits, u.code, r.body_digest, r.reply
 FROM usage AS u LEFT JOIN replies AS r USING (account_id, request_id) ORDER BY u.id
 """
 

@@ -86,6 +86,8 @@ class Bill:
     made: bool
     reply: tuple[bytes, bytes] | None = None  # digest of the body, answer
     plan_credits: int = 0
+    # Of the error with which it ended, as far as the platform knows.
+    code: str = ""
 
     @property
     def free(self) -> bool:

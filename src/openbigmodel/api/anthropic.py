@@ -37,6 +37,7 @@ from openbigmodel.inference.chat_request import Surface
 from openbigmodel.inference.dialect import Asked
 from openbigmodel.inference.model_route import find_route
 from openbigmodel.inference.pipeline import Pipeline
+from openbigmodel.inference.reading import Reading
 from openbigmodel.limits import Limits, ModelLimits, Place
 from openbigmodel.room import Room
 
@@ -48,6 +49,8 @@ COUNT_TOKENS = ANTHROPIC.prefix + ANTHROPIC.path + "/count_tokens"
 COUNTED_BY = "x-bigmodel-counted-by"
 # Of one account at the same time, where the model has no limit of its own: programs count before each question.
 COUNTS_AT_ONCE = 8
+# The status in the log of a request whose client left before it was answered.
+CLIENT_LEFT = 499
 
 _ALL_BUT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _MODELS_ENDPOINT = ApiEndpoint("models", coding_keys=True, api_key_header=True)
@@ -79,8 +82,11 @@ def _answered(handler: Handler) -> Handler:
         except ApiError as error:
             return _refused(api.callers, request, error, log_id)
         except ClientDisconnect:
-            # Nobody is left to answer.
-            raise
+            # Nobody is left to read it; the log has it like every request whose client left.
+            return Response(status_code=CLIENT_LEFT)
+        except asyncio.CancelledError:
+            # The platform stops and waits no longer: told as to a question that is cut then.
+            return _refused(api.callers, request, ApiError("1234", error_id=log_id), log_id)
         except Exception as error:  # noqa: BLE001  as the edge does it for the hot routes
             context = {"message": "the Anthropic API failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
@@ -119,11 +125,18 @@ class AnthropicApi:
     """What Anthropic's clients ask for besides messages."""
 
     def __init__(
-        self, registry: Registry, callers: Callers, limits: Limits, unfinished: Room, created_s: int
+        self,
+        registry: Registry,
+        callers: Callers,
+        limits: Limits,
+        reading: Reading,
+        unfinished: Room,
+        created_s: int,
     ) -> None:
         self._registry = registry
         self.callers = callers
         self._limits = limits
+        self._reading = reading
         # For bodies that are not yet whole.
         self._unfinished = unfinished
         # By account, how many requests to count are here, and how many counts are under way.
@@ -199,6 +212,7 @@ class AnthropicApi:
         callers, surface = self.callers, surface_for(principal)
         body = await self._body_of(request, principal.account_id)
         callers.look_for_keys(body, "body")
+        self._reading.take(principal, body)
         asked = self._dialects[surface].read_to_count(body)
         caller = Caller(principal, surface, COUNT_TOKENS, callers.language_of_request(request))
         route = find_route(self._registry, caller, asked.request.model)

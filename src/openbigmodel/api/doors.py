@@ -54,6 +54,8 @@ def open_doors(
         health=health,
         monitor=monitor,
         responses=ResponsesApi(responses, callers),
-        anthropic=AnthropicApi(registry, callers, pipeline.admissions.limits, unfinished, started_s),
+        anthropic=AnthropicApi(
+            registry, callers, pipeline.admissions.limits, pipeline.reading, unfinished, started_s
+        ),
     )
     return Doors(hot_routes(chat), asgi_app(apis, callers))

@@ -16,7 +16,7 @@ from openbigmodel.catalog import Model
 from openbigmodel.engines.profiles import Profile
 from openbigmodel.engines.translate import Generation
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.long_bodies import COUNTED_FROM_BYTES, check_values, readable
+from openbigmodel.inference.long_bodies import MAX_VALUES, check_values, readable
 from openbigmodel.inference.measurement import UNBOUNDED
 from openbigmodel.media.parts import check_parts
 from openbigmodel.schemas.chat import ChatRequest, Message, PlainMessage, ToolCall
@@ -30,7 +30,8 @@ MAX_JSON_DEPTH = 64
 # Of one tool or one response schema; the largest that real tools bring have some hundreds.
 MAX_SCHEMA_VALUES = 5_000
 MAX_SCHEMA_MEMBERS = 500
-MAX_ARGUMENT_VALUES = 100_000
+# Of one call; no model writes as many.
+MAX_ARGUMENT_VALUES = 50_000
 MAX_REQUEST_ID_CHARACTERS = 64
 MAX_USER_ID_CHARACTERS = 128
 # What a chat template adds to a prompt beyond the size of its JSON: its opening, and instructions for tools.
@@ -106,7 +107,7 @@ def read_messages(request: ChatRequest, model: Model, *, relayed: bool = False) 
         _raise_for_field(str(error), "messages")
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _no_json(error) from error
-    if len(raw) > COUNTED_FROM_BYTES:
+    if len(raw) > MAX_VALUES:
         check_values(_arguments_of(messages), "messages")
     _check_messages(messages)
     if not relayed:
@@ -227,6 +228,8 @@ def _check_tool_call(field: str, call: ToolCall) -> None:
     if isinstance(arguments, dict):
         _check_json(f"{field}.function.arguments", arguments, MAX_ARGUMENT_VALUES, MAX_ARGUMENT_VALUES)
     elif arguments:
+        if len(arguments) > MAX_ARGUMENT_VALUES:
+            check_values(arguments.encode(), f"{field}.function.arguments", MAX_ARGUMENT_VALUES)
         try:
             decoded = _DECODE_ARGUMENTS(arguments)
         except (msgspec.DecodeError, RecursionError):

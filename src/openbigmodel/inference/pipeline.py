@@ -20,6 +20,7 @@ from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.exchange import ChatExchange
 from openbigmodel.inference.finished import FinishedRequests
 from openbigmodel.inference.moderated_exchange import ModeratedExchange
+from openbigmodel.inference.reading import READING_FROM_BYTES, Reading
 from openbigmodel.media.preparation import Media
 from openbigmodel.moderation.moderator import Moderator
 from openbigmodel.telemetry import Metrics, RequestLog
@@ -59,6 +60,7 @@ class Pipeline:
         self.media = media
         self.now_s = now_s
         self.monotonic_s = monotonic_s
+        self.reading = Reading(monotonic_s)
         self.exchanges: set[ChatExchange] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self.swept_s = monotonic_s()
@@ -70,6 +72,8 @@ class Pipeline:
         else:
             exchange = ModeratedExchange(self, caller, sink, self.moderator)
         try:
+            if len(body) >= READING_FROM_BYTES:
+                self.reading.take(caller.principal, body)
             earlier = exchange.begin(body)
         except ApiError as error:
             exchange.refuse(error)

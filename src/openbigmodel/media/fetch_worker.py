@@ -37,8 +37,8 @@ from openbigmodel.media.task import LINE_BYTES_MAX, Outcome, Refused, Task
 # Seconds beyond what a task's own limits allow, before it is killed.
 _GRACE_S = 3.0
 _PACKET_BYTES_MAX = 256
-# Whoever starts more has lost count.
-TASKS_MAX = 256
+# Twice what the largest `concurrency` may fetch and read; whoever starts more has lost count.
+TASKS_MAX = 512
 _WHITESPACE = b" \t\r\n"
 _DECODE_TASK = msgspec.json.Decoder(Task, float_hook=float).decode
 _ENCODE = msgspec.json.Encoder().encode

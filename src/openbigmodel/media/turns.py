@@ -77,7 +77,7 @@ class Turns:
             if mine.done() and not mine.cancelled():
                 # It was given a turn, and left before it heard of it.
                 self._end(owner, host)
-            else:
+            elif mine in self._waiting.get(owner, {}).get(host, ()):
                 self._leave(owner, host, mine)
             raise
         finally:
@@ -108,8 +108,10 @@ class Turns:
                 hosts[host] = hosts.pop(host)
             if hosts:
                 self._waiting[owner] = self._waiting.pop(owner)
-            self._begin(owner, host)
-            one.set_result(None)
+            # Who was cancelled has not run since, and waits no more.
+            if not one.cancelled():
+                self._begin(owner, host)
+                one.set_result(None)
 
     def _next(self, owner: str) -> str | None:
         """The host that the owner's next turn is on."""

@@ -212,7 +212,8 @@ class MediaSettings(Section, frozen=True, kw_only=True):
     concurrency: Annotated[
         MediaTasks,
         described(
-            "Images, videos and files fetched or read at once, at most 128; each has a process of its own."
+            "Images, videos and files fetched at once, at most 128, and as many read that came with requests; each has "
+            "a process of its own."
         ),
     ] = 16
     held_mb: Annotated[

@@ -116,7 +116,14 @@ class ApiBench:
             health=self.health,
             monitor=monitor,
             responses=ResponsesApi(store, self.callers),
-            anthropic=AnthropicApi(registry, self.callers, self.bench.limits, Room(1 << 29), CREATED_S),
+            anthropic=AnthropicApi(
+                registry,
+                self.callers,
+                self.bench.limits,
+                self.bench.pipeline.reading,
+                Room(1 << 29),
+                CREATED_S,
+            ),
         )
         return asgi_app(apis, self.callers)
 

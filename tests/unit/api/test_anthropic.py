@@ -32,6 +32,7 @@ from openbigmodel.engines.profiles import OPENAI, VLLM, Profile
 from openbigmodel.engines.registry import Registry
 from openbigmodel.inference.anthropic.dialect import AnthropicDialect
 from openbigmodel.inference.caller import Caller
+from openbigmodel.inference.reading import BURST_VALUES
 from openbigmodel.limits import ModelLimits
 from openbigmodel.room import Room
 from tests.unit.api.api_bench import CODING_USER, CREATED_S, PRINCIPALS, RESTRICTED_USER, USER, ApiBench
@@ -51,14 +52,19 @@ class Api:
         bench = self.api.bench
         self.room = Room(3 << 20)
         made = self.made = AnthropicApi(
-            bench.pipeline.registry, self.api.callers, bench.limits, self.room, CREATED_S
+            bench.pipeline.registry,
+            self.api.callers,
+            bench.limits,
+            bench.pipeline.reading,
+            self.room,
+            CREATED_S,
         )
-        self._app = Starlette(
+        self.app = Starlette(
             routes=made.routes(), middleware=[Middleware(AccessLog, callers=self.api.callers)]
         )
 
     def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self._app, client=("127.0.0.1", 1))
+        transport = httpx.ASGITransport(self.app, client=("127.0.0.1", 1))
         headers = {"x-api-key": str(USER)} if headers is None else headers
         return httpx.AsyncClient(
             transport=transport, base_url="http://platform", headers={**LANGUAGE, **headers}
@@ -387,6 +393,22 @@ def test_counts_are_requests_of_the_minute() -> None:
 
     # Neither tokens nor requests of the day are used.
     run(test, limits_of={"*": ModelLimits(in_flight=1, rpm=2, tpm=1, daily=1)})
+
+
+def test_counting_reads_no_more_values_than_chatting() -> None:
+    async def test(api: Api) -> None:
+        reading = api.api.bench.pipeline.reading
+        body = {**QUESTION, "unknown": [0] * (BURST_VALUES // 10)}
+        async with api.client() as client:
+            answers = [await client.post(COUNT, json=body) for _ in range(11)]
+            assert {answer.status_code for answer in answers[:-1]} == {200}
+            assert (answers[-1].status_code, answers[-1].json()["error"]["code"]) == (429, "1303")
+            assert answers[-1].headers["retry-after"] == "1"
+            # What is small is read all the same.
+            assert (await client.post(COUNT, json=QUESTION)).status_code == 200
+        assert len(reading) == 1
+
+    run(test)
 
 
 def test_counts_and_chats_share_the_places_of_a_model() -> None:

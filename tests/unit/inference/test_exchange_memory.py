@@ -170,7 +170,7 @@ class Pages(Fetcher):
     """A web of texts of so many MiB; one of none is never answered."""
 
     async def run(
-        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None
+        self, task: Task, payload: str, host: str = "", expect: Expect = lambda size: None, owner: str = ""
     ) -> tuple[Outcome, bytes]:
         size = int(payload.rpartition("/")[2]) << 20
         expect(size)

@@ -16,9 +16,14 @@ from openbigmodel.errors import ApiError
 from openbigmodel.inference.admission import digest_of
 from openbigmodel.inference.anthropic.blocks import arguments_of
 from openbigmodel.inference.anthropic.read import read_messages_request
-from openbigmodel.inference.chat_request import read_chat_request, read_messages
+from openbigmodel.inference.chat_request import (
+    MAX_ARGUMENT_VALUES,
+    MAX_TOOLS,
+    read_chat_request,
+    read_messages,
+)
 from openbigmodel.inference.long_bodies import (
-    COUNTED_FROM_BYTES,
+    MAX_SCHEMAS_VALUES,
     MAX_VALUES,
     ONCE_FROM_BYTES,
     check_values,
@@ -147,7 +152,7 @@ def refused(text: bytes) -> bool:
     return False
 
 
-LONG = b" " * COUNTED_FROM_BYTES
+LONG = b" " * MAX_VALUES
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_strings_are_no_values() -> None:
 
 
 def test_what_is_short_is_not_counted() -> None:
-    assert not refused(b"[" * COUNTED_FROM_BYTES)
+    assert not refused(b"[" * MAX_VALUES)
 
 
 def test_strings_alone_can_be_too_many() -> None:
@@ -235,3 +240,52 @@ def test_every_dialect_counts(dialect: Callable[[bytes], None]) -> None:
     with pytest.raises(ApiError) as caught:
         dialect(body)
     assert (caught.value.code, caught.value.field) == ("1214", "body")
+
+
+MANY = [0] * (MAX_SCHEMAS_VALUES + 1)
+OBJECT = {"type": "object", "x": MANY}
+FORMAT = {"type": "json_schema", "schema": OBJECT}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "field", "value"),
+    [
+        (glm, "tools", [{"type": "x", "y": MANY}]),
+        (glm, "tool_choice", OBJECT),
+        (glm, "response_format", {"type": "json_schema", "json_schema": OBJECT}),
+        (anthropic, "tools", [{"name": "f", "input_schema": OBJECT}]),
+        (anthropic, "output_format", FORMAT),
+        (anthropic, "output_config", {"format": FORMAT}),
+        (responses, "tools", [{"type": "function", "name": "f", "parameters": OBJECT}]),
+        (responses, "text", {"format": {**FORMAT, "name": "f"}}),
+    ],
+)
+def test_schemas_of_many_values_are_refused_before_they_are_objects(
+    dialect: Callable[[bytes], None], field: str, value: Any
+) -> None:
+    """Which takes twenty times as long as counting them, and nobody pays for it."""
+    body = json.dumps({**SMALL, "input": "a", field: value}).encode()
+    with pytest.raises(ApiError) as caught:
+        dialect(body)
+    assert (caught.value.code, caught.value.field) == ("1214", field)
+    assert str(MAX_SCHEMAS_VALUES) in str(caught.value.detail_en)
+
+
+def test_as_many_tools_as_there_can_be_have_room() -> None:
+    members = {f"member_{number}": {"type": "string", "description": "a" * 80} for number in range(20)}
+    function = {"name": "f", "parameters": {"type": "object", "properties": members}}
+    tools = [{"type": "function", "function": function}] * MAX_TOOLS
+    body = json.dumps({**SMALL, "tools": tools}).encode()
+    assert readable(body) is body
+
+
+@pytest.mark.parametrize(
+    ("values", "says"), [(MAX_ARGUMENT_VALUES, "text of a JSON object"), (MAX_ARGUMENT_VALUES + 1, "values")]
+)
+def test_arguments_of_many_values_are_refused_before_they_are_taken_apart(values: int, says: str) -> None:
+    # Who takes it apart finds out that its end is missing. A mark for the object, one for its member, one for the list.
+    text = '{"a":[' + "0," * (values - 3) + "0]"
+    with pytest.raises(ApiError) as caught:
+        glm(json.dumps({**SMALL, "messages": call(text)}).encode())
+    assert (caught.value.code, caught.value.field) == ("1214", "messages[1].tool_calls[0].function.arguments")
+    assert says in str(caught.value.detail_en)

@@ -46,15 +46,56 @@ def test_close_without_a_worker_does_nothing() -> None:
     with_fetcher(use)
 
 
-def test_too_many_who_wait_are_refused() -> None:
+def test_too_many_who_wait_are_refused_and_another_account_is_not() -> None:
     async def use(fetcher: Fetcher) -> None:
-        tasks = [asyncio.ensure_future(fetcher.run(TEXT, "YWJj")) for _ in range(WAITING_MAX + 2)]
-        refused = await asyncio.gather(*tasks, return_exceptions=True)
-        failures = [result for result in refused if isinstance(result, FetcherUnavailable)]
-        assert len(failures) == 1
+        alone = WAITING_MAX // 3
+        tasks = [asyncio.ensure_future(fetcher.run(TEXT, "YWJj", owner="a")) for _ in range(alone + 2)]
+        other = asyncio.ensure_future(fetcher.run(TEXT, "YWJj", owner="b"))
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        assert [type(failure) for failure in failures] == [FetcherUnavailable]
         assert "waiting" in str(failures[0])
+        assert (await other)[1] == b"abc"
+        assert fetcher.idle
 
     with_fetcher(use, concurrency=1)
+
+
+HANGS_ON_URLS = """
+import socket
+c = socket.socket(fileno=0)
+kept = []
+while True:
+    _, fds, _, _ = socket.recv_fds(c, 99, 1)
+    if not fds:
+        continue
+    s = socket.socket(fileno=fds[0])
+    kept.append(s)
+    if b'"url"' not in s.recv(9999):
+        s.sendall(b'{"size": 3}\\nabc')
+"""
+
+
+def test_what_needs_no_network_does_not_wait_for_servers_that_hang() -> None:
+    url = Task(kind="file", form="url", size=4, bytes_max=100)
+
+    async def use(fetcher: Fetcher) -> None:
+        hanging = [
+            asyncio.ensure_future(fetcher.run(url, "http://h/", f"host{number}", owner="a"))
+            for number in range(40)
+        ]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            for owner in ("a", "b"):
+                assert (await fetcher.run(TEXT, "YWJj", owner=owner))[1] == b"abc"
+        assert not any(task.done() for task in hanging)
+        assert not fetcher.idle
+        for task in hanging:
+            task.cancel()
+        await asyncio.wait(hanging)
+        assert fetcher.idle
+
+    with_fetcher(use, command=(sys.executable, "-c", HANGS_ON_URLS))
 
 
 def test_who_does_not_wait_any_more_leaves_nothing_behind() -> None:
@@ -69,8 +110,7 @@ def test_who_does_not_wait_any_more_leaves_nothing_behind() -> None:
             await asyncio.wait({task})
         assert (await fetcher.run(TEXT, "YWJj"))[1] == b"abc"
         assert len(list(Path("/proc/self/fd").iterdir())) <= held + 1
-        assert fetcher._hosts == {}
-        assert fetcher._asked == 0
+        assert fetcher.idle
 
     with_fetcher(use)
 

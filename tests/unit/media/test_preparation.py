@@ -238,14 +238,52 @@ def test_what_is_fetched_once_counts_as_often_as_it_stands_in_the_messages(
     asyncio.run(run())
 
 
-def test_requests_that_are_prepared_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PREPARING_MAX", 1)
+class SilentFetcher(Fetcher):
+    """Its servers never answer."""
 
-    async def use(media: Media) -> None:
-        found = await asyncio.gather(*(prepared(media, [user(file(b"text"))]) for _ in range(2)))
-        assert sorted(isinstance(result, ApiError) for result, _ in found) == [False, True]
+    async def run(
+        self,
+        task: Task,
+        payload: str,
+        host: str = "",
+        expect: Expect = lambda size: None,
+        owner: str = "",
+    ) -> tuple[Outcome, bytes]:
+        if task.form == "url":
+            await asyncio.Event().wait()
+        return Outcome(media_type="text/plain", size=4), owner.encode()
 
-    with_media(use)
+
+def test_requests_that_are_prepared_are_bounded_for_each_account() -> None:
+    async def run() -> None:
+        media = Media(MediaSettings(), SilentFetcher())
+        messages = msgspec.convert(
+            [user({"type": "file", "file": {"file_url": "http://a.example/"}})], list[Message]
+        )
+        told: list[Result] = []
+        alone = module.PREPARING_MAX // 3
+        held = [media.prepare(messages, model(), told.append, "a") for _ in range(alone + 1)]
+        await asyncio.sleep(0.01)
+        [error] = told
+        assert isinstance(error, ApiError)
+        assert (error.code, error.retry_after_s) == ("1305", 2)
+        assert "account" in held[-1].detail
+
+        # Another account does not notice.
+        result, _ = await prepared(media, [user(file(b"text"))])
+        assert isinstance(result, list)
+        content = result[0].content
+        assert isinstance(content, list)
+        # The worker is told whose it is.
+        assert content[0].text == '<file name="file">\nowner\n</file>'
+
+        tasks = [preparation.task for preparation in held if preparation.task is not None]
+        for preparation in held:
+            preparation.cancel()
+        await asyncio.wait(tasks)
+        assert not media._places.taken and not media._preparing
+
+    asyncio.run(run())
 
 
 def test_without_a_worker_the_platform_is_overloaded() -> None:
