@@ -5,10 +5,17 @@ migrated, while the log is copied back, and while an earlier loss is recovered f
 """
 
 import asyncio
+import contextlib
+import hashlib
+import itertools
+import os
 import random
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 import pytest
@@ -128,7 +135,7 @@ class Trial:
 
     def _check(self, moment: Moment) -> None:
         self.losses += 1
-        key = hash(tuple(sorted(moment.image.items())))
+        key = _digest(moment.image)
         survivors = self.survivors.get(key)
         if survivors is None:
             folder = _emptied(self._folder / "left")
@@ -137,6 +144,15 @@ class Trial:
             survivors = self.survivors[key] = Survivors(folder / _FILE)
         self.found += survivors.problems
         self.found += survivors.lost(self._receipts[: moment.receipts], self._memos[: moment.memos])
+
+
+def _digest(image: Image) -> int:
+    """The same in every process, which Python's own hash is not."""
+    found = hashlib.sha256()
+    for name, content in sorted(image.items()):
+        found.update(b"%b %d " % (name.encode(), len(content)))
+        found.update(content)
+    return int.from_bytes(found.digest()[:8], "big")
 
 
 def _emptied(folder: Path) -> Path:
@@ -159,11 +175,73 @@ def make_images(folder: Path) -> list[Image]:
     return [images[0]] * 8 + [images[1], {}]
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+@contextlib.contextmanager
+def quick_folder() -> Iterator[Path]:
     """In memory where that can be: the disk that matters is the simulated one."""
     with tempfile.TemporaryDirectory(prefix="power-", dir=_MEMORY if _MEMORY.is_dir() else None) as name:
         yield Path(name)
+
+
+class Tally(NamedTuple):
+    """What came of some trials. `images` are the different ones; `found` is empty if all is well."""
+
+    images: set[int] = set()  # noqa: RUF012  never added to
+    losses: int = 0
+    charges: int = 0
+    failures: int = 0
+    seeds: int = 0
+    found: str = ""
+
+    def __add__(self, other: object) -> "Tally":
+        assert isinstance(other, Tally)
+        return Tally(
+            self.images | other.images,
+            self.losses + other.losses,
+            self.charges + other.charges,
+            self.failures + other.failures,
+            self.seeds + other.seeds,
+            self.found or other.found,
+        )
+
+
+def some_trials(first_seed: int, step: int, wanted: int, failing: float) -> Tally:
+    """Trials of every `step`th seed until so many different images were judged. In a process of its own."""
+    # A young database would never be copied back; and each generation puts its own in place of the other.
+    vars(writer_module)["CHECKPOINT_PAGES"] = _CHECKPOINT_PAGES
+    vars(connection_module)["sync_folder"] = None
+    tally, seed = Tally(), first_seed
+    with quick_folder() as folder:
+        images = make_images(folder)
+        while len(tally.images) < wanted and not tally.found:
+            trial = Trial(folder, seed, failing)
+            trial.run(images[0 if failing else seed % len(images)])
+            found = f"seed {seed}: {trial.found}" if trial.found else ""
+            tally += Tally(set(trial.survivors), trial.losses, trial.acknowledged, trial.failures, 1, found)
+            seed += step
+    return tally
+
+
+def many_trials(wanted: int, failing: float = 0.0) -> Tally:
+    """The same on every processor, and once more where two of them have judged the same images."""
+    tally, processes = Tally(), os.cpu_count() or 1
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for first_seed in itertools.count(0, 1_000_000):
+            share = -(-(wanted - len(tally.images)) // processes)
+            tasks = [
+                pool.submit(some_trials, first_seed + number, processes, share, failing)
+                for number in range(processes)
+            ]
+            for task in tasks:
+                tally += task.result()
+            if len(tally.images) >= wanted or tally.found:
+                break
+    return tally
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with quick_folder() as name:
+        yield name
 
 
 @pytest.fixture
@@ -176,43 +254,27 @@ def images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Image]:
 
 
 @pytest.mark.timeout(60 + LOSSES / 20)
-def test_no_power_loss_loses_what_was_acknowledged(images: list[Image], folder: Path) -> None:
-    seen: set[int] = set()
-    losses = charges = seed = 0
-    while len(seen) < LOSSES:
-        trial = Trial(folder, seed)
-        trial.run(images[seed % len(images)])
-        losses += trial.losses
-        seen.update(trial.survivors)
-        assert not trial.found, (seed, trial.found)
-        charges += trial.acknowledged
-        seed += 1
+def test_no_power_loss_loses_what_was_acknowledged() -> None:
+    tally = many_trials(LOSSES)
+    assert not tally.found
     print(
-        f"{len(seen)} different simulated power losses of {LOSSES}, {losses} in all, {seed} seeds, "
-        f"{charges} acknowledged requests"
+        f"{len(tally.images)} different simulated power losses of {LOSSES}, {tally.losses} in all, "
+        f"{tally.seeds} seeds, {tally.charges} acknowledged requests"
     )
-    assert seed > LOSSES * _SEEDS_PER_LOSS
-    assert charges > losses / 10
+    assert tally.seeds > LOSSES * _SEEDS_PER_LOSS
+    assert tally.charges > tally.losses / 10
 
 
 @pytest.mark.timeout(60 + LOSSES / 50)
-def test_nor_does_one_after_errors_of_the_disk(images: list[Image], folder: Path) -> None:
+def test_nor_does_one_after_errors_of_the_disk() -> None:
     wanted = LOSSES // 10
-    seen: set[int] = set()
-    losses = failures = seed = 0
-    while len(seen) < wanted:
-        trial = Trial(folder, seed, failing=0.05)
-        trial.run(images[0])
-        losses += trial.losses
-        seen.update(trial.survivors)
-        failures += trial.failures
-        assert not trial.found, (seed, trial.found)
-        seed += 1
+    tally = many_trials(wanted, failing=0.05)
+    assert not tally.found
     print(
-        f"{len(seen)} different simulated power losses of {wanted}, {losses} in all, {seed} seeds, "
-        f"{failures} errors of the disk before them"
+        f"{len(tally.images)} different simulated power losses of {wanted}, {tally.losses} in all, "
+        f"{tally.seeds} seeds, {tally.failures} errors of the disk before them"
     )
-    assert failures > losses / 100
+    assert tally.failures > tally.losses / 100
 
 
 def found_within(images: list[Image], folder: Path, trials: int, failing: float = 0.0) -> list[str]:
