@@ -7,6 +7,7 @@ import pytest
 from openbigmodel.engines.fake import FakeEngine
 from openbigmodel.engines.fake_script import DONE, End, Gate, Head, Step, error_answer, event, json_answer
 from openbigmodel.engines.profiles import GLM
+from openbigmodel.engines.router import Desk
 from tests.unit.inference.pipeline_bench import Bench, run
 
 KEYS = ("one.secret", "two.secret")
@@ -115,6 +116,21 @@ def test_a_key_that_is_not_accepted_is_replaced_at_once_and_the_engine_is_not_bl
             await test(Bench(bench.engine, profile=GLM, keys=KEYS, others=[other]))
 
     run(with_another, refused, ANSWER, ANSWER, profile=GLM, keys=KEYS)
+
+
+def test_where_the_other_key_finds_no_place_another_engine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As when others have taken the place, or have pressed a broken engine enough.
+    monkeypatch.setattr(Desk, "again", lambda _desk, _candidate: None)
+
+    async def test(bench: Bench) -> None:
+        async with FakeEngine() as other:
+            other.play(ANSWER)
+            whole = Bench(bench.engine, profile=GLM, keys=KEYS, others=[other])
+            assert (await whole.ask().answered()).status == 200
+            assert (len(bench.engine.requests), len(other.requests)) == (1, 1)
+            assert await whole.violations() == []
+
+    run(test, refusal(401, "1000"), profile=GLM, keys=KEYS)
 
 
 @pytest.mark.parametrize("has_other_engine", [False, True])
