@@ -54,7 +54,7 @@ class PlanCommands:
         yield Command("plans.add", AddPlan, self.add)
         yield Command("plans.list", ListPlans, self.list, reads=True)
         yield Command("plans.end", EndPlan, self.end)
-        yield Command("plans.terms", PlanTerms, self.terms, reads=True)
+        yield Command("plans.show", PlanTerms, self.show, reads=True)
 
     async def add(self, wanted: AddPlan) -> Answer:
         """The new subscription."""
@@ -75,7 +75,7 @@ class PlanCommands:
         at_ms = None if wanted.at is None else parse_end(wanted.at)
         return self._facts(await self._plans.end(wanted.plan, at_ms))
 
-    async def terms(self, wanted: PlanTerms) -> Answer:
+    async def show(self, wanted: PlanTerms) -> Answer:
         """By what a request takes credits: only the server knows which catalogue it has. See CreditTerms."""
         terms: Answer = msgspec.to_builtins(self._plans.terms(wanted.model, wanted.at_ms))
         return terms

@@ -241,7 +241,7 @@ class _PlanTerms:
         try:
             told = ask_server(
                 self._settings.data.expanduser().absolute(),
-                "plans.terms",
+                "plans.show",
                 {"model": line.model, "at_ms": line.started_ms},
             )
         except (NoServer, AdminError):

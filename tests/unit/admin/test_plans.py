@@ -57,13 +57,13 @@ def test_a_plan_to_a_day_lasts_until_its_end(tmp_path: Path) -> None:
 
 def test_a_server_tells_by_what_it_takes_credits(tmp_path: Path) -> None:
     async def scenario(platform: Platform) -> None:
-        terms = await platform.ask("plans.terms", model="glm-5.3", at_ms=NOW_MS)
+        terms = await platform.ask("plans.show", model="glm-5.3", at_ms=NOW_MS)
         assert terms["rates"] == {"input": 690, "cached": 170, "output": 2400}
         # 19:06 in UTC+8, and five hours earlier.
         assert terms["percent"] == 50
-        peak = await platform.ask("plans.terms", model="glm-5.3", at_ms=NOW_MS - 5 * HOUR_MS)
+        peak = await platform.ask("plans.show", model="glm-5.3", at_ms=NOW_MS - 5 * HOUR_MS)
         assert peak["percent"] == 100
-        nothing = await platform.ask("plans.terms", model="gone", at_ms=NOW_MS)
+        nothing = await platform.ask("plans.show", model="gone", at_ms=NOW_MS)
         assert nothing["rates"] == {"input": 0, "cached": 0, "output": 0}
 
     run(tmp_path, scenario)

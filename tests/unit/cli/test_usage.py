@@ -364,7 +364,7 @@ def test_credits_are_explained_by_the_rates_of_the_server_that_took_them(
         answer = json.loads(capsys.readouterr().out)
         return answer["requests"][0]["plan"], answer.get("warning")
 
-    with FolderServer(tmp_path, commands=[Command("plans.terms", Terms, terms)]):
+    with FolderServer(tmp_path, commands=[Command("plans.show", Terms, terms)]):
         plan, warning = explained()
     assert (plan["computed"], plan["unexplained"], warning) == ("3.000000", "0.000000", None)
 

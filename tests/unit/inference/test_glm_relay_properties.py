@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,7 +82,8 @@ STREAMS = st.tuples(
 
 
 @given(STREAMS, st.lists(st.integers(0, 6000), max_size=6), st.sampled_from(["\n", "\r\n"]), st.booleans())
-@settings(max_examples=max(10, round(400 * SCALE)))
+@pytest.mark.timeout(300)
+@settings(max_examples=max(10, round(300 * SCALE)))
 def test_what_the_caller_gets_is_what_the_upstream_said(
     said: tuple[list[str], str, list[str]], cuts: list[int], ending: str, with_done: bool
 ) -> None:
