@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,11 @@ def chat(model: str, *, stream: bool = True) -> bytes:
     ).encode()
 
 
+def requests_of(process: ServerProcess) -> list[dict[str, Any]]:
+    """The log's lines of requests; engines have lines, too, whenever something becomes of them."""
+    return [record for record in process.records if "status" in record]
+
+
 def close(connection: socket.socket) -> None:
     connection.close()
 
@@ -84,7 +90,7 @@ def test_an_engine_elsewhere_stops(
     tokens: int,
     leave: Callable[[socket.socket], None],
 ) -> None:
-    number, lines = len(engine.requests), len(platform.records)
+    number, lines = len(engine.requests), len(requests_of(platform))
     connection = connect(platform, chat(model, stream=stream))
     request = newest(engine, number)
     wait_until(lambda: request.tokens >= tokens)
@@ -97,8 +103,8 @@ def test_an_engine_elsewhere_stops(
     assert request.left_s is not None
     assert took_s < WITHIN_S
     assert request.tokens <= produced + EXTRA_TOKENS_MAX
-    wait_until(lambda: len(platform.records) > lines)
-    record = platform.records[-1]
+    wait_until(lambda: len(requests_of(platform)) > lines)
+    record = requests_of(platform)[-1]
     assert record["client_left"]
     if stream:
         assert produced <= record["completion_tokens"] <= request.tokens
@@ -116,16 +122,16 @@ def test_leaving_before_the_body_is_whole_asks_no_engine(
 
 
 def test_leaving_after_the_end_is_a_success(platform: ServerProcess) -> None:
-    lines = len(platform.records)
+    lines = len(requests_of(platform))
     connection = connect(platform, chat("fake-echo"))
     received = b""
     while b"[DONE]" not in received:
         received += connection.recv(65_536)
     connection.close()
-    wait_until(lambda: len(platform.records) > lines)
+    wait_until(lambda: len(requests_of(platform)) > lines)
 
-    assert "client_left" not in platform.records[-1]
-    assert platform.records[-1]["finish_reason"] == "stop"
+    assert "client_left" not in requests_of(platform)[-1]
+    assert requests_of(platform)[-1]["finish_reason"] == "stop"
 
 
 def test_many_leave_at_once(platform: ServerProcess, engine: ThreadedFakeEngine) -> None:
@@ -145,7 +151,7 @@ def test_the_built_in_engines_slots_are_free_again(demo: ServerProcess) -> None:
     streams = [demo.ask(demo.key, **POEM) for _ in range(4)]
     for stream in streams:
         stream.read(1)
-    lines = len(demo.records)
+    lines = len(requests_of(demo))
     start_s = time.monotonic()
     for stream in streams:
         stream.leave()
@@ -154,7 +160,7 @@ def test_the_built_in_engines_slots_are_free_again(demo: ServerProcess) -> None:
 
     assert reply.status == 200
     assert took_s < WITHIN_S + 0.5  # and half a second for the answer itself
-    wait_until(lambda: len(demo.records) >= lines + 5)
-    left = [record for record in demo.records if record.get("client_left")]
+    wait_until(lambda: len(requests_of(demo)) >= lines + 5)
+    left = [record for record in requests_of(demo) if record.get("client_left")]
     # The demo model is quick: one or the other may have finished in time.
     assert all(record["duration_ms"] < 5_000 for record in left)
