@@ -174,6 +174,10 @@ async def _told(scenario: Scenario, bench: Bench, asked: Asked) -> list[str]:
     if scenario.silence and callable(scenario.steps):
         return await _outwaited(bench, sink)
     if scenario.silence:
+        # A word that arrives after the clock was put forward would begin the silence anew.
+        events = len(scenario.ending.events or ())
+        await within(_ENDS_WITHIN_S, lambda: not events or sink.over.is_set() or len(sink.events) >= events)
+        await asyncio.sleep(4 * _SWEEP_S)
         # Several sweeps, all too early.
         bench.now_s += _deadline_s(scenario) - 3
         await asyncio.sleep(4 * _SWEEP_S)
