@@ -1,7 +1,8 @@
-"""Bytes that are kept for callers for a while: so many in all, and nobody may have more than half of what is then left.
+"""What is kept for callers for a while, in bytes or in pieces: so many in all, and nobody may have more than half of
+what is then left.
 
-So an owner alone gets a third of them, two get a quarter each, and so on: who holds much is refused more long before
-nothing is left, and whoever holds little finds room. Pure; owned by the event loop.
+So an owner alone gets a third, two get a quarter each, and so on: who holds much is refused more long before nothing is
+left, and whoever holds little finds room. Pure; owned by the event loop.
 """
 
 # An owner may hold one part for so many that are left.
@@ -11,24 +12,24 @@ _LEFT_FOR_ONE = 2
 class Room:
     """What is kept of one kind. `taken` is what all owners hold together."""
 
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.taken = 0
         self._held: dict[str, int] = {}
 
     @property
     def most_for_one(self) -> int:
-        """Bytes that an owner can have when there is no other."""
-        return self.bytes_max // (1 + _LEFT_FOR_ONE)
+        """As many as an owner can have when there is no other."""
+        return self.most // (1 + _LEFT_FOR_ONE)
 
     def share(self, owner: str) -> "Share":
         """For one thing that is kept; nothing is taken yet."""
         return Share(self, owner)
 
     def take(self, owner: str, size: int) -> bool:
-        """Whether the owner may keep so many bytes more, which then are taken."""
+        """Whether the owner may keep so many more, which then are taken."""
         held, taken = self._held.get(owner, 0) + size, self.taken + size
-        if held * _LEFT_FOR_ONE > self.bytes_max - taken:
+        if held * _LEFT_FOR_ONE > self.most - taken:
             return False
         self._held[owner], self.taken = held, taken
         return True

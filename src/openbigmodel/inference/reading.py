@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from openbigmodel.auth.api_keys import Principal
 from openbigmodel.errors import ApiError
+from openbigmodel.inference.allowance import Allowance
 
 # A value takes 0.3 to 0.8 µs at worst.
 VALUES_PER_S = 500_000
@@ -27,36 +28,24 @@ class Reading:
     """Of all accounts. `now_s` is a clock that nobody sets."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        self._now_s = now_s
-        # When each account's bucket is full again; those that are full need no entry.
-        self._full_ms: dict[str, int] = {}
-        self._forget_ms = 0
+        self._allowance = Allowance(VALUES_PER_S, BURST_VALUES, now_s)
 
     def __len__(self) -> int:
         """How many accounts are remembered."""
-        return len(self._full_ms)
+        return len(self._allowance)
 
     def take(self, principal: Principal, body: bytes) -> None:
         """Before a body is read. Raises ApiError 1303 when the account has had too much read."""
         if len(body) < READING_FROM_BYTES or principal.exempt:
             return
-        account_id = principal.account_id
-        clock, burst_ms = self._now_s, _ms(BURST_VALUES)
-        now_ms = int(clock() * 1000)
-        full_ms = max(self._full_ms.get(account_id, 0), now_ms)
-        missing_ms = full_ms - now_ms - burst_ms
-        if missing_ms > 0:
+        if wait_s := self._allowance.wait_s(principal.account_id):
             raise ApiError(
                 "1303",
-                retry_after_s=-(-missing_ms // 1000),
+                retry_after_s=wait_s,
                 detail_zh=f"限额：每秒读取{VALUES_PER_S}个JSON值。",
                 detail_en=f"Limit: {VALUES_PER_S} JSON values are read a second.",
             )
-        if now_ms >= self._forget_ms:
-            self._forget_ms = now_ms + burst_ms
-            self._full_ms = {account: full for account, full in self._full_ms.items() if full > now_ms}
-        # Nobody waits longer than for one bucket.
-        self._full_ms[account_id] = min(full_ms + _ms(_most_values(body)), now_ms + 2 * burst_ms)
+        self._allowance.take(principal.account_id, _most_values(body))
 
 
 def _most_values(body: bytes) -> int:
@@ -65,7 +54,3 @@ def _most_values(body: bytes) -> int:
     escapes = marks.count(_BACKSLASH)
     most = len(marks) - escapes
     return most + body.count(_HIDDEN) if escapes > _ESCAPES_IGNORED else most
-
-
-def _ms(values: int) -> int:
-    return -(-values * 1000 // VALUES_PER_S)

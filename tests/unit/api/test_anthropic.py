@@ -231,7 +231,7 @@ def test_a_body_without_end_is_not_read() -> None:
             yield b" " * 65536
 
     async def test(api: Api) -> None:
-        api.room.bytes_max = 1 << 29
+        api.room.most = 1 << 29
         async with api.client() as client:
             response = await client.post(COUNT, content=body())
             assert (response.status_code, response.json()["error"]["type"]) == (413, "request_too_large")
