@@ -151,7 +151,7 @@ async def _play(scenario: Scenario, blame: list[tuple[str, Outcome]]) -> list[st
             found += await _next_is_served(bench, engines[0])
         found += await bench.violations()
     finally:
-        await bench.remote.stop()
+        await bench.stop()
         for engine in engines:
             await engine.stop()
     return found + faults

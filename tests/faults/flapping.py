@@ -218,7 +218,7 @@ async def _minute(
         await _settle_down(bench, engines)
         _judge(bench, minute, before)
     finally:
-        await bench.remote.stop()
+        await bench.stop()
         for engine in engines:
             await engine.stop()
     return minute

@@ -233,7 +233,7 @@ class AnthropicApi:
         """
         account_id = principal.account_id
         if not principal.exempt:
-            of_models = (_limits_of(model, principal).in_flight for model in self._registry.models())
+            of_models = (model.limits_for(principal.tier).in_flight for model in self._registry.models())
             _check_at_once(self._asked, account_id, max(COUNTS_AT_ONCE, *of_models))
         with _counted(self._asked, account_id):
             yield
@@ -261,7 +261,7 @@ class AnthropicApi:
         """
         account_id, limits = principal.account_id, None
         if not principal.exempt:
-            limits = _limits_of(model, principal)
+            limits = model.limits_for(principal.tier)
             if not limits.in_flight:
                 _check_at_once(self._counts, account_id, COUNTS_AT_ONCE)
             limits = ModelLimits(in_flight=limits.in_flight, rpm=limits.rpm)
@@ -286,10 +286,6 @@ def _in_callers_words(error: ApiError, asked: Asked) -> ApiError:
     wishes = asked.extra
     assert isinstance(wishes, ReplyWishes)
     return in_callers_words(error, wishes.origins)
-
-
-def _limits_of(model: Model, principal: Principal) -> ModelLimits:
-    return model.limits.get(principal.tier) or model.limits.get("*") or ModelLimits()
 
 
 def _check_at_once(counts: Mapping[str, int], account_id: str, most: int) -> None:

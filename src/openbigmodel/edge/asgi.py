@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from openbigmodel.edge.head import RequestHead
 
 
-class Reading:
+class ParsedHead:
     """Answers what uvicorn asks its parser about the message at hand."""
 
     __slots__ = ("_head", "_keep_alive")

@@ -19,7 +19,7 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from openbigmodel.edge.asgi import AsgiTransport, Reading
+from openbigmodel.edge.asgi import AsgiTransport, ParsedHead
 from openbigmodel.edge.body import ChunkedBody, CountedBody, body_too_large
 from openbigmodel.edge.head import RepeatedHead, RequestHead, accept_language, read_head, repeated
 from openbigmodel.edge.server import BACKLOG, Edge
@@ -67,7 +67,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, edge: Edge, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.parser = None  # type: ignore[assignment]  # a Reading takes its place
+        self.parser = None  # type: ignore[assignment]  # a ParsedHead takes its place
         self.deadline = math.inf  # on the edge's clock
         self._edge = edge
         self._limits = edge.limits
@@ -381,7 +381,7 @@ class EdgeProtocol(HttpToolsProtocol):
         # After an early answer to `Expect` nobody knows whether the body still comes: only closing is clear.
         keep_alive = head.keep_alive and not self._draining and not head.expect_continue
         self._asgi = True
-        self.parser = Reading(head, keep_alive)  # type: ignore[assignment]  # as much as uvicorn asks of one
+        self.parser = ParsedHead(head, keep_alive)  # type: ignore[assignment]  # as much as uvicorn asks of one
         self.on_message_begin()
         self.on_url(head.target)
         self.headers.extend(head.headers)

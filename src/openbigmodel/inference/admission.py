@@ -111,7 +111,7 @@ class Admissions:
         else:
             limits = None
             if model.limits:
-                limits = model.limits.get(principal.tier) or model.limits.get("*")
+                limits = model.limits_for(principal.tier)
             # Where nobody has named a length, hardly any answer is as long as it may be.
             named = completion_bound != model.default_max_tokens
             place = self.limits.enter(

@@ -146,7 +146,7 @@ def run(test: Callable[[ApiBench], Awaitable[None]], *scripts: list[Step]) -> No
             engine.play(*scripts)
             bench = Bench(engine)
             await test(ApiBench(bench))
-            await bench.remote.stop()
+            await bench.stop()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.wait_for(main(), 20))

@@ -83,7 +83,7 @@ def run(
             api = Api(engine, profile, **options)
             await test(api)
             records.extend(api.api.bench.records)
-            await api.api.bench.remote.stop()
+            await api.api.bench.stop()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.wait_for(main(), 20))

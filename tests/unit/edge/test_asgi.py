@@ -1,6 +1,6 @@
 import asyncio
 
-from openbigmodel.edge.asgi import AsgiTransport, Reading
+from openbigmodel.edge.asgi import AsgiTransport, ParsedHead
 from openbigmodel.edge.head import read_head
 from tests.unit.edge.memory_connection import MemoryTransport
 
@@ -36,7 +36,7 @@ def test_a_reading_never_upgrades() -> None:
             b"GET / HTTP/1.%b\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n" % version
         )
         assert found is not None
-        reading = Reading(found[0], keep_alive=True)
+        reading = ParsedHead(found[0], keep_alive=True)
         assert reading.get_http_version() == "1." + version.decode()
         assert reading.get_method() == b"GET"
         assert not reading.should_upgrade()

@@ -55,12 +55,11 @@ class Memory:
     """What is there of requests, besides what others have left."""
 
     def __init__(self) -> None:
-        self._before = [each for each in gc.get_objects() if isinstance(each, OF_A_REQUEST)]
+        self._before = {id(each): each for each in gc.get_objects() if isinstance(each, OF_A_REQUEST)}
 
     def is_clear(self) -> bool:
         return not any(
-            isinstance(each, OF_A_REQUEST) and not any(each is other for other in self._before)
-            for each in gc.get_objects()
+            isinstance(each, OF_A_REQUEST) and id(each) not in self._before for each in gc.get_objects()
         )
 
 
@@ -138,7 +137,7 @@ def test_after_others_were_asked_in_vain(memory: Memory, profile: Profile) -> No
             other.play(UPSTREAM if profile is GLM_PLATFORM else REPLY.stream())
             second = Bench(bench.engine, others=[other], profile=profile)
             await test(second)
-            await second.remote.stop()
+            await second.stop()
 
     run(with_another, error_answer(503))
 
