@@ -7,6 +7,9 @@ export TEST_SCALE ?= 1
 export PYTHON
 
 bin := .venv/bin
+# A process for each processor, and a file of tests to one of them; make test WORKERS=0: all in this one.
+WORKERS ?= auto
+pytest := $(bin)/pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile
 # Those that find more the longer they look.
 SOAK_SCALE ?= 100
 soak := tests/faults tests/simulation tests/unit/engines/glm_parser tests/unit/engines/test_policy_flapping.py
@@ -20,10 +23,10 @@ serve: ## Install what is missing and start the platform
 	@tools/setup runtime && exec $(bin)/bigmodel serve $(ARGS)
 
 test: lint contract-env ## Install what is missing and run the whole test suite
-	$(bin)/pytest $(ARGS)
+	$(pytest) $(ARGS)
 
 soak: lint ## Look for trouble for a day, in the tests with random faults (SOAK_SCALE=100)
-	TEST_SCALE=$(SOAK_SCALE) $(bin)/pytest --timeout=86400 $(soak)
+	TEST_SCALE=$(SOAK_SCALE) $(pytest) --timeout=86400 $(soak)
 
 lint: ## Check style, types and layers
 	@tools/setup dev

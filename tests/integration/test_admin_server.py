@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 import warnings
@@ -393,14 +394,14 @@ def _held(data: Path) -> Iterator[int]:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
-def test_another_user_is_kept_out(engine: ThreadedFakeEngine, tmp_path: Path) -> None:
-    bigmodel = CommandLine(tmp_path / "data")
-    with server(tmp_path, config=engine.config):
+def test_another_user_is_kept_out(engine: ThreadedFakeEngine) -> None:
+    # Not tmp_path, to which only its owner finds a way.
+    with tempfile.TemporaryDirectory() as name, server(Path(name), config=engine.config):
+        data = Path(name) / "data"
         # As open as a careless operator could make it: the kernel still tells who asks.
-        for path in (tmp_path.parent.parent, tmp_path.parent, tmp_path, tmp_path / "data"):
+        for path in (data.parent, data, data / "admin.sock"):
             path.chmod(0o777)
-        (tmp_path / "data" / "admin.sock").chmod(0o777)
-        assert "User 65534 may not command this server." in _asked_by_nobody(bigmodel.data)
+        assert "User 65534 may not command this server." in _asked_by_nobody(data)
 
 
 def _asked_by_nobody(data: Path) -> str:
@@ -411,13 +412,16 @@ def _asked_by_nobody(data: Path) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
-        os.setgid(65534)
-        os.setuid(65534)
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(data / "admin.sock"))
-            connection.sendall(b'{"command": "accounts.list"}\n')
-            os.write(write_end, connection.recv(1000))
-        os._exit(0)
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(data / "admin.sock"))
+                connection.sendall(b'{"command": "accounts.list"}\n')
+                os.write(write_end, connection.recv(1000))
+        finally:
+            # Whatever went wrong: there must not be two of this process.
+            os._exit(0)
     os.waitpid(child, 0)
     os.close(write_end)
     with os.fdopen(read_end) as answer:

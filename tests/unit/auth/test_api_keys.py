@@ -340,7 +340,11 @@ def test_only_a_digest_of_a_credential_is_kept() -> None:
     assert list(authenticator._cache) == [hashlib.sha256(str(KEY).encode()).digest()]
 
 
-@pytest.mark.parametrize("authorization", [bearer(KEY), b"bEARER " + str(KEY).encode(), str(KEY).encode()])
+@pytest.mark.parametrize(
+    "authorization",
+    [bearer(KEY), b"bEARER " + str(KEY).encode(), str(KEY).encode()],
+    ids=["Bearer", "bEARER", "bare"],
+)
 def test_a_digest_that_is_known_already_stands_for_its_credential(authorization: bytes) -> None:
     digest = credential_digest(authorization)
     authenticator = Authenticator(Keys(known()))

@@ -61,6 +61,7 @@ def test_a_whole_key_is_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", LEAK_MARK.decode(), KEY.id, f"{KEY.id}.", f"{KEY.id}.short", f"{KEY.id} {KEY.secret}", KEY.secret],
+    ids=["nothing", "mark", "id", "id and dot", "short secret", "id and secret apart", "secret"],
 )
 def test_less_than_a_key_is_not_looked_up(text: str) -> None:
     keys = Keys(known(KEY))

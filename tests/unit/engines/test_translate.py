@@ -190,7 +190,7 @@ EXTRAS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=str)
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=[*PROFILES])
 def test_extras_pass_where_the_profile_lists_them(profile: Profile) -> None:
     body = asked(profile, **EXTRAS)
 
