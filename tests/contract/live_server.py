@@ -115,7 +115,7 @@ class LiveServer:
     def logged_after(self, count: int, matches: Callable[[LogLine], bool]) -> LogLine:
         """The first line that matches after `count` others, waited for; a line is out within 50 ms."""
         found: LogLine = self._wait(
-            lambda: next((line for line in self._log[count:] if matches(line)), None), time.monotonic() + 2
+            lambda: next((line for line in self._log[count:] if matches(line)), None), time.monotonic() + 10
         )
         return found
 
