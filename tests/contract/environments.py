@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,17 +32,18 @@ def python_of(name: str) -> Path:
     lock = ROOT / "requirements" / f"contract-{name}.txt"
     folder = FOLDER / name
     interpreter = folder / "bin" / "python"
-    with _locked():
+    with _locked(name):
         digest = _digest(lock)
         if not _complete(folder, digest) or not interpreter.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _run(sys.executable, "-m", "venv", folder)
-            _run(interpreter, "-m", "pip", "install", *_PIP_OPTIONS, "--require-hashes", "-r", lock)
+            _run(sys.executable, "-m", "venv", "--without-pip", folder)
+            _run(*_PIP, "--python", interpreter, "install", "--require-hashes", "-r", lock)
             (folder / STAMP).write_text(digest)
     return interpreter
 
 
-_PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input")
+# The one of the tests' own environment: a pip for each would take longer to install than most of the clients.
+_PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
 
 
 def node_folder() -> Path:
@@ -51,7 +53,7 @@ def node_folder() -> Path:
         raise NodeMissingError(f"Node.js {NODE_MAJOR_MIN} or newer with npm is not installed")
     sources = [NODE_SOURCES / name for name in ("package.json", "package-lock.json")]
     folder = FOLDER / "node"
-    with _locked():
+    with _locked("node"):
         digest = _digest(*sources)
         if not _complete(folder, digest):
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,17 +89,24 @@ def _run(*command: str | Path, cwd: Path = ROOT) -> None:
 
 
 @contextmanager
-def _locked() -> Iterator[None]:
-    """Two test runs at once must not both build."""
+def _locked(name: str) -> Iterator[None]:
+    """Two test runs at once must not both make this environment."""
     FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / ".lock").open("w") as file:
+    with (FOLDER / f".lock-{name}").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def prepare_all() -> None:
-    for name in PYTHON_ENVIRONMENTS:
-        python_of(name)
+    with ThreadPoolExecutor() as threads:
+        made = [threads.submit(python_of, name) for name in PYTHON_ENVIRONMENTS]
+        node = threads.submit(_prepare_node)
+    for each in made:
+        each.result()
+    node.result()
+
+
+def _prepare_node() -> None:
     try:
         node_folder()
     except NodeMissingError as error:
