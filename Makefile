@@ -7,7 +7,7 @@ export TEST_SCALE ?= 1
 export PYTHON
 
 bin := .venv/bin
-# A process for each processor, and a file of tests to one of them; make test WORKERS=0: all in this one.
+# A process for each processor, and a file of tests to one of them; with WORKERS=0, all in one.
 WORKERS ?= auto
 pytest := $(bin)/pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile
 # Those that find more the longer they look.

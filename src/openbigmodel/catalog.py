@@ -57,8 +57,8 @@ _FILE = Path(__file__).with_name("catalog.toml")
 _CREDIT_TOKENS = 10_000
 _DEFAULT_MAX_TOKENS = 16384
 
-# To an account that nobody has limited.
-NO_LIMITS = ModelLimits()
+# Of an account that nobody has limited.
+_NO_LIMITS = ModelLimits()
 
 _Read = TypeVar("_Read")
 
@@ -131,7 +131,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def limits_for(self, tier: str) -> ModelLimits:
         """What an account of this tier may do with the model."""
-        return self.limits.get(tier) or self.limits.get("*") or NO_LIMITS
+        return self.limits.get(tier) or self.limits.get("*") or _NO_LIMITS
 
 
 class PlanLevel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

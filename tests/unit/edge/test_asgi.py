@@ -30,14 +30,14 @@ def test_writes_go_through_until_the_edge_is_closing() -> None:
     assert transport.get_extra_info("absent", 1) == 1
 
 
-def test_a_reading_never_upgrades() -> None:
+def test_a_parsed_head_never_upgrades() -> None:
     for version in (b"0", b"1"):
         found = read_head(
             b"GET / HTTP/1.%b\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n" % version
         )
         assert found is not None
-        reading = ParsedHead(found[0], keep_alive=True)
-        assert reading.get_http_version() == "1." + version.decode()
-        assert reading.get_method() == b"GET"
-        assert not reading.should_upgrade()
-        assert reading.should_keep_alive()
+        parsed = ParsedHead(found[0], keep_alive=True)
+        assert parsed.get_http_version() == "1." + version.decode()
+        assert parsed.get_method() == b"GET"
+        assert not parsed.should_upgrade()
+        assert parsed.should_keep_alive()

@@ -5,7 +5,6 @@ collector does not look at would stay for ever.
 """
 
 import asyncio
-import gc
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,6 +40,7 @@ from openbigmodel.media.task import Outcome, Task
 from openbigmodel.moderation.moderator import Moderator
 from openbigmodel.moderation.words import WordList
 from openbigmodel.settings import MediaSettings
+from tests.newcomers import newcomers
 from tests.unit.inference import pipeline_bench
 from tests.unit.inference.glm_upstream import upstream_chunk
 from tests.unit.inference.pipeline_bench import PAAS, PRINCIPAL, Bench, RecordingSink, run, until
@@ -51,26 +51,14 @@ MODERATOR = Moderator(WordList({"bomb": 0}, block_level=3), None)
 UPSTREAM: list[Step] = [Head(), event(upstream_chunk({"content": "a"}, "stop"), tokens=1), DONE, End()]
 
 
-class Memory:
-    """What is there of requests, besides what others have left."""
-
-    def __init__(self) -> None:
-        self._before = {id(each): each for each in gc.get_objects() if isinstance(each, OF_A_REQUEST)}
-
-    def is_clear(self) -> bool:
-        return not any(
-            isinstance(each, OF_A_REQUEST) and id(each) not in self._before for each in gc.get_objects()
-        )
+IsClear = Callable[[], bool]
 
 
 @pytest.fixture(autouse=True)
-def memory() -> Iterator[Memory]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield Memory()
-    finally:
-        gc.enable()
+def memory_is_clear() -> Iterator[IsClear]:
+    """Whether nothing is left of the test's requests."""
+    with newcomers(*OF_A_REQUEST) as left:
+        yield lambda: not left()
 
 
 def anthropic(bench: Bench) -> Dialect:
@@ -99,12 +87,12 @@ async def ask(bench: Bench, dialect: Dialect, *, leaves: bool = False, **fields:
 @pytest.mark.parametrize("dialect", [lambda bench: GLM, anthropic], ids=["glm", "anthropic"])
 @pytest.mark.parametrize("moderator", [None, MODERATOR], ids=["plain", "moderated"])
 def test_after_an_answer(
-    memory: Memory, stream: bool, dialect: Callable[[Bench], Dialect], moderator: Moderator | None
+    memory_is_clear: IsClear, stream: bool, dialect: Callable[[Bench], Dialect], moderator: Moderator | None
 ) -> None:
     async def test(bench: Bench) -> None:
         for _ in range(3):
             assert (await ask(bench, dialect(bench), stream=stream)).status == 200
-        await until(memory.is_clear)
+        await until(memory_is_clear)
 
     script = REPLY.stream() if stream else REPLY.body()
     run(test, script, script, script, moderator=moderator)
@@ -113,11 +101,11 @@ def test_after_an_answer(
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "body"])
 @pytest.mark.parametrize("dialect", [lambda bench: GLM, anthropic], ids=["glm", "anthropic"])
 def test_after_an_answer_of_another_platform(
-    memory: Memory, stream: bool, dialect: Callable[[Bench], Dialect]
+    memory_is_clear: IsClear, stream: bool, dialect: Callable[[Bench], Dialect]
 ) -> None:
     async def test(bench: Bench) -> None:
         assert (await ask(bench, dialect(bench), stream=stream)).status == 200
-        await until(memory.is_clear)
+        await until(memory_is_clear)
 
     body = {
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a"}}]
@@ -126,11 +114,11 @@ def test_after_an_answer_of_another_platform(
 
 
 @pytest.mark.parametrize("profile", [OPENAI, GLM_PLATFORM], ids=["openai", "glm"])
-def test_after_others_were_asked_in_vain(memory: Memory, profile: Profile) -> None:
+def test_after_others_were_asked_in_vain(memory_is_clear: IsClear, profile: Profile) -> None:
     async def test(bench: Bench) -> None:
         assert (await ask(bench, anthropic(bench), stream=True)).status == 200
         assert len(bench.engine.requests) == len(bench.others[0].requests) == 1
-        await until(memory.is_clear)
+        await until(memory_is_clear)
 
     async def with_another(bench: Bench) -> None:
         async with FakeEngine() as other:
@@ -142,17 +130,17 @@ def test_after_others_were_asked_in_vain(memory: Memory, profile: Profile) -> No
     run(with_another, error_answer(503))
 
 
-def test_after_refusals(memory: Memory) -> None:
+def test_after_refusals(memory_is_clear: IsClear) -> None:
     async def test(bench: Bench) -> None:
         assert (await ask(bench, GLM, messages=[])).status == 400
         assert (await ask(bench, GLM)).status == 400
         assert (await ask(bench, GLM, messages=[{"role": "user", "content": "bomb"}])).status == 400
-        await until(memory.is_clear)
+        await until(memory_is_clear)
 
     run(test, error_answer(400), moderator=MODERATOR)
 
 
-def test_after_deaths_and_callers_who_left(memory: Memory) -> None:
+def test_after_deaths_and_callers_who_left(memory_is_clear: IsClear) -> None:
     dies: list[Step] = [Head(), event(upstream_chunk({"content": "a"}), tokens=1), Reset()]
     endless: list[Step] = [Head(), *REPLY.events(), Gate(), End()]
 
@@ -160,7 +148,7 @@ def test_after_deaths_and_callers_who_left(memory: Memory) -> None:
         await ask(bench, GLM, stream=True)
         await ask(bench, GLM, stream=True, leaves=True)
         await ask(bench, anthropic(bench), stream=True, leaves=True)
-        await until(memory.is_clear)
+        await until(memory_is_clear)
 
     run(test, dies, endless, endless, moderator=MODERATOR)
 
@@ -186,7 +174,7 @@ def pages(*sizes: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("moderator", [None, MODERATOR], ids=["plain", "moderated"])
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "body"])
 def test_after_media(
-    memory: Memory, monkeypatch: pytest.MonkeyPatch, stream: bool, moderator: Moderator | None
+    memory_is_clear: IsClear, monkeypatch: pytest.MonkeyPatch, stream: bool, moderator: Moderator | None
 ) -> None:
     monkeypatch.setattr(pipeline_bench, "MODELS", (*pipeline_bench.MODELS, "glm-4.6v"))
     endless: list[Step] = [Head(), *REPLY.events(), Gate(), End()]
@@ -219,6 +207,6 @@ def test_after_media(
         exchange.client_left()
         assert not media.room.taken
         del exchange
-        await until(memory.is_clear)
+        await until(memory_is_clear)
 
     run(test, script, error_answer(500), endless, moderator=moderator)

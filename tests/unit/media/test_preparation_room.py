@@ -1,9 +1,8 @@
 """The room that prepared media take: whose it is, when it is free again, and that nothing outlives the request."""
 
 import asyncio
-import gc
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from openbigmodel.media.preparation import Media, Preparation, _Request
 from openbigmodel.media.task import Outcome, Task
 from openbigmodel.schemas.chat import Message
 from openbigmodel.settings import MediaSettings
+from tests.newcomers import newcomers
 
 MIB = 1 << 20
 MODEL = load_catalog().find("glm-4.6v")
@@ -148,23 +148,8 @@ def test_the_callers_own_bytes_take_no_room() -> None:
     with_web(use)
 
 
-def those_there() -> list[_Request]:
-    return [each for each in gc.get_objects() if isinstance(each, _Request)]
-
-
-@pytest.fixture
-def of_others() -> Iterator[list[_Request]]:
-    """What other tests have left behind. Nothing is collected from here on."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield those_there()
-    finally:
-        gc.enable()
-
-
 @pytest.mark.parametrize("how", ["is refused", "leaves", "comes to nothing"])
-def test_what_was_made_is_gone_without_the_garbage_collector(how: str, of_others: list[_Request]) -> None:
+def test_what_was_made_is_gone_without_the_garbage_collector(how: str) -> None:
     async def use(media: Media, web: Web) -> None:
         if how == "is refused":
             preparation, done = started(media, "a", page(1), page(2), page(30))
@@ -184,6 +169,7 @@ def test_what_was_made_is_gone_without_the_garbage_collector(how: str, of_others
         del preparation, done
         await asyncio.sleep(0)
         assert left() is None
-        assert not [each for each in those_there() if not any(each is other for other in of_others)]
+        assert not preparing()
 
-    with_web(use)
+    with newcomers(_Request) as preparing:
+        with_web(use)
