@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from openbigmodel.billing.usage import Usage
-from openbigmodel.engines.connection import EngineConsumer
+from openbigmodel.engines.connection import ChunkTaker, EngineConsumer
 from openbigmodel.engines.endpoint import EngineUnavailable
 from openbigmodel.engines.profiles import Profile
 from tests.simulation import caller
@@ -35,6 +35,9 @@ class Wire:
         self._started = False
         self._cancelled = False
         self._usage: dict[str, Any] | None = None
+
+    def ask_first(self, taker: ChunkTaker) -> None:
+        """There are no chunks here."""
 
     def pause(self) -> None:
         """Nobody here reads slowly."""
@@ -98,6 +101,9 @@ class TokenCounter:
         self._consumer = consumer
         self._count = count
         self._cancelled = False
+
+    def ask_first(self, taker: ChunkTaker) -> None:
+        """It is too short for that."""
 
     def pause(self) -> None:
         """It is too short for that."""
@@ -190,6 +196,9 @@ class Socket:
     def write(self, data: bytes) -> None:
         for _ in range(data.count(WORD)):
             self._connection.chunk()
+
+    def write_between(self, before: bytes, data: bytes, after: bytes) -> None:
+        self.write(before + data + after)
 
     def end(self, data: bytes = b"") -> None:
         self.write(data)

@@ -34,6 +34,8 @@ _NO_HEADERS: Mapping[bytes, bytes] = {}
 _RESET = struct.pack("ii", 1, 0)
 # Credentials change: a JWT lives for minutes.
 _MAX_REQUEST_HEADS = 256
+# By the size of a whole chunk of a body, how it begins: most that come alone are of a few sizes.
+_CHUNK_BEGINS = {len(begin) + size + 2: begin for size in range(1, 4096) for begin in (b"%x\r\n" % size,)}
 
 
 class EngineConsumer(Protocol):
@@ -50,6 +52,13 @@ class EngineConsumer(Protocol):
 
     def engine_failed(self, reason: str) -> None:
         """The connection could not be made, broke, or spoke no HTTP."""
+
+
+class ChunkTaker(Protocol):
+    """Whoever takes chunks of a body before the consumer does, until there is one that it leaves."""
+
+    def take(self, chunk: bytes, begin: int) -> bool:
+        """`chunk` is a whole one as it came, if it ends in CRLF; its data begin at `begin`. Whether it was taken."""
 
 
 class Watcher(Protocol):
@@ -84,6 +93,7 @@ class EngineCall:
         "over",
         "path",
         "paused",
+        "taker",
     )
 
     def __init__(
@@ -101,9 +111,14 @@ class EngineCall:
         self.bearer = bearer
         self.key = ""
         self.headers = _NO_HEADERS
+        self.taker: ChunkTaker | None = None
         self.connection: _Connection | None = None
         self.over = False
         self.paused = False
+
+    def ask_first(self, taker: ChunkTaker) -> None:
+        """Ask `taker` about each chunk of the body before the consumer, until there is one that it leaves."""
+        self.taker = taker
 
     def pause(self) -> None:
         """Stop reading from the engine, which then stops producing when its socket is full."""
@@ -130,6 +145,7 @@ class _Connection(asyncio.Protocol):
     """One connection; carries one call at a time."""
 
     __slots__ = (
+        "_between_chunks",
         "_bodies",
         "_body_ends_with_connection",
         "_head_bytes",
@@ -157,6 +173,8 @@ class _Connection(asyncio.Protocol):
         self.on_body = self._bodies.append
         self._parser = httptools.HttpResponseParser(self)
         self._body_ends_with_connection = False
+        # The parser has read a body up to the end of a chunk.
+        self._between_chunks = False
         self.call: EngineCall | None = None
         self.answered = False
         self._head_bytes = 0
@@ -175,18 +193,31 @@ class _Connection(asyncio.Protocol):
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
-        if self.call is None:
+        call = self.call
+        if call is None:
             # An engine that talks unasked is out of step; its next answer would be somebody else's.
             self.transport.abort()
             return
-        call = self.call
-        if not self.answered:
-            # Of a response's head nobody needs more than a few lines, and the parser would keep any number.
-            self._head_bytes += len(data)
+        if self._between_chunks:
+            begin, taker = _CHUNK_BEGINS.get(len(data)), call.taker
+            if begin is not None and data.startswith(begin):
+                # Its size is right, so if it ends well the parser would be between chunks again: it can be spared.
+                if taker is not None and taker.take(data, len(begin)):
+                    return
+                if data.endswith(b"\r\n"):
+                    call.taker = None
+                    call.consumer.engine_data(data[len(begin) : -2])
+                    return
+        call.taker = None
+        self._parse(call, data)
+
+    def _parse(self, call: EngineCall, data: bytes) -> None:
+        self._between_chunks = False
         try:
-            self._parser.feed_data(data)
-            if not self.answered and self._head_bytes > _MAX_HEAD_BYTES:
-                raise httptools.HttpParserError("a response head without end")
+            if self.answered:
+                self._parser.feed_data(data)
+            else:
+                self._feed_head(data)
         except httptools.HttpParserCallbackError as error:
             # Not the engine's fault but ours, found while it was read.
             context = {"message": "an engine's answer could not be handled", "exception": error.__context__}
@@ -199,8 +230,16 @@ class _Connection(asyncio.Protocol):
             self._fail(f"not HTTP: {error}")
             self.transport.abort()
             return
-        if self._bodies:
-            self._deliver(self._bodies)
+        if bodies := self._bodies:
+            self._between_chunks = len(bodies) == 1 and _is_chunk(data, bodies[0])
+            self._deliver(bodies)
+
+    def _feed_head(self, data: bytes) -> None:
+        """Of a response's head nobody needs more than a few lines, and the parser would keep any number."""
+        self._head_bytes += len(data)
+        self._parser.feed_data(data)
+        if not self.answered and self._head_bytes > _MAX_HEAD_BYTES:
+            raise httptools.HttpParserError("a response head without end")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
@@ -301,6 +340,14 @@ class _Connection(asyncio.Protocol):
             self.transport.write(head + body)
         if call.paused:
             self.transport.pause_reading()
+
+
+def _is_chunk(data: bytes, piece: bytes) -> bool:
+    """Whether `data`, of which `piece` is a body's, is exactly one chunk, so that the parser is between chunks now.
+
+    Had it been inside a chunk, the piece would be how the data begins: with a size and a line break.
+    """
+    return len(piece) > 1 and b"\r" not in piece and data == b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
 class ConnectionPool:

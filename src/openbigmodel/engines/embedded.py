@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
-from openbigmodel.engines.connection import ConnectionPool, EngineCall, EngineConsumer
+from openbigmodel.engines.connection import ChunkTaker, ConnectionPool, EngineCall, EngineConsumer
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.llamacpp import Supervisor
 from openbigmodel.engines.profiles import Profile
@@ -52,6 +52,11 @@ class EmbeddedCall:
         self._call = self._engine.pool(outcome).post(self._path, self._body, self)
         if self._paused:
             self._call.pause()
+
+    def ask_first(self, taker: ChunkTaker) -> None:
+        """See Call."""
+        if self._call is not None:
+            self._call.ask_first(taker)
 
     def engine_started(self, status: int) -> None:
         """Pass on."""

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from openbigmodel.catalog import Model
-from openbigmodel.engines.connection import EngineConsumer
+from openbigmodel.engines.connection import ChunkTaker, EngineConsumer
 from openbigmodel.engines.profiles import Profile
 
 
@@ -17,6 +17,9 @@ class Call(Protocol):
     @property
     def headers(self) -> Mapping[bytes, bytes]:
         """By their names in small letters."""
+
+    def ask_first(self, taker: ChunkTaker) -> None:
+        """Ask `taker` about each chunk of the body before the consumer, until there is one that it leaves."""
 
     def pause(self) -> None:
         """Produce no more for now."""

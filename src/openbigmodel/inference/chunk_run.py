@@ -16,39 +16,28 @@ _NEEDS_A_LOOK = re.compile(rb'["\x00-\x1f]|\\(?![\\/bfnrt])|\xc2\x85|\xe2\x80[\x
 _SUSPECT_BYTES = bytes((*range(0x20), *b'"\\\xc2\xe2'))
 _TEXT_FOLLOWS = re.compile(rb'"(?:content|reasoning_content|reasoning)": ?"\Z')
 _END_OF_EVENT = b"\n\n"
+# A text of this size has hardly more than a long word.
+SHORT_BYTES = 24
 
 
 class ChunkRun:
-    """The repeated bytes of one stream's chunks: before and after the text.
+    """The repeated bytes of one stream's chunks: `around` has those before and after the text.
 
     `reasoning` says which kind of text it is.
     """
 
-    __slots__ = ("_after", "_alone_max", "_before", "_between", "_text_begins", "_text_ends", "reasoning")
+    __slots__ = ("_after", "_before", "_between", "around", "reasoning")
 
     def __init__(self, before: bytes, after: bytes, *, reasoning: bool) -> None:
         self._before = before
         self._after = after
         self._between = after + before
-        self._text_begins = len(before)
-        self._text_ends = -len(after)
-        self._alone_max = 2 * len(self._between)
+        self.around = before, after
         self.reasoning = reasoning
 
-    def around(self, texts: list[bytes]) -> bytes:
+    def events(self, texts: list[bytes]) -> bytes:
         """Chunks of the run with these texts, encoded as in JSON."""
         return b"%b%b%b" % (self._before, self._between.join(texts), self._after)
-
-    def only_text(self, data: bytes) -> bytes:
-        """The text if `data` is exactly one chunk of the run, as when an engine's pace is a token at a time; else
-        nothing.
-        """
-        if not data.startswith(self._before) or not data.endswith(self._after) or len(data) > self._alone_max:
-            return b""
-        text = data[self._text_begins : self._text_ends]
-        # With a second chunk there would be a quotation mark between.
-        plain = text.translate(None, _SUSPECT_BYTES) == text and (text.isascii() or _is_utf8(text))
-        return text if plain else b""
 
     def take(self, data: bytes, start: int) -> tuple[list[bytes], int]:
         """The texts, as encoded in JSON, of the run that begins at `start`, and where it ends.

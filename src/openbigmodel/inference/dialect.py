@@ -66,6 +66,11 @@ class AnswerWriter(Protocol):
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of the call with this index; the name comes with its first piece."""
 
+    def around(self, *, reasoning: bool) -> tuple[bytes, bytes] | None:
+        """What stands before and after the next text of this kind, encoded as in a run, if it goes out at once and as
+        it is; None if the writer has to be told of it. Holds for as long as the writer is told of nothing else.
+        """
+
     def take(self) -> bytes:
         """What can be sent now."""
 

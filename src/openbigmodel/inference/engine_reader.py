@@ -9,7 +9,7 @@ import msgspec
 
 from openbigmodel.billing.usage import Usage
 from openbigmodel.engines.engine_errors import kind_of_error
-from openbigmodel.inference.chunk_run import ChunkRun, learn_run
+from openbigmodel.inference.chunk_run import SHORT_BYTES, ChunkRun, learn_run
 from openbigmodel.inference.dialect import AnswerWriter
 from openbigmodel.inference.engine_counts import read_patiently
 from openbigmodel.inference.fewest_tokens import fewest_tokens, fewest_tokens_of_json
@@ -20,8 +20,6 @@ _DECODE = msgspec.json.Decoder(EngineReply, float_hook=float).decode
 _MAX_TOOL_CALLS = 128
 # An event of so few bytes, on average, brings a token each; only longer ones are worth a look at their words.
 _ONE_TOKEN_BYTES = 8
-# One that is no longer and has no two blanks is most often a long word; a look at each costs 0.1 µs a token.
-_ONE_WORD_BYTES = 24
 # A text with a token for so many characters or fewer needs no look at its words.
 _CHARACTERS_PER_TOKEN_MAX = 10
 # No request uses a thousandth of it; beyond, counts would not fit into the tables and metrics they go to.
@@ -54,8 +52,10 @@ class EngineProtocolError(Exception):
 class EngineReader:
     """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped.
 
-    `deltas` are the events that brought something, a token or more each; `error_event` is what the engine said instead
-    of an answer, or in the middle of one; `stop_sequence` the one that it met, where it tells.
+    `deltas` are the events that brought something, a token or more each, `reasoning_deltas` those with reasoning. Where
+    the last one was a short text of the `run`, `around` is what the writer has before and after one. `error_event` is
+    what the engine said instead of an answer, or in the middle of one; `stop_sequence` the one that it met, where it
+    tells.
     """
 
     __slots__ = (
@@ -65,34 +65,36 @@ class EngineReader:
         "_events",
         "_hidden",
         "_lessons_left",
-        "_reasoning_seen",
         "_reasoning_share",
         "_reasoning_tokens_seen",
-        "_run",
         "_tail",
         "_timings",
         "_usage",
         "_weighed",
         "_whole",
         "_writer",
+        "around",
         "deltas",
         "done",
         "error_event",
         "finish_reason",
+        "reasoning_deltas",
+        "run",
         "stop_sequence",
     )
 
     def __init__(self, writer: AnswerWriter) -> None:
         self._writer = writer
         self._events: EventParser | None = None
-        self._run: ChunkRun | None = None
+        self.run: ChunkRun | None = None
+        self.around: tuple[bytes, bytes] | None = None
         self._lessons_left = _LESSONS
         self._tail = b""
         self._usage: EngineUsage | None = None
         self._timings: Timings | None = None
         self._reasoning_tokens_seen = 0
         self.deltas = 0
-        self._reasoning_seen = 0
+        self.reasoning_deltas = 0
         # Tokens beyond one for each event, as the words show that it brought.
         self._hidden = 0
         # A whole answer, until its words were looked at.
@@ -158,10 +160,6 @@ class EngineReader:
 
     def feed_stream(self, data: bytes) -> None:
         """Bytes of an event stream. Raises EngineProtocolError."""
-        run = self._run
-        if run is not None and not self._tail and not self.done and (text := run.only_text(data)):
-            self._texts([text], reasoning=run.reasoning)
-            return
         if self._events is not None or b"\r" in data:
             self._parse(data)
             return
@@ -169,7 +167,7 @@ class EngineReader:
             data, self._tail = self._tail + data, b""
         position, size = 0, len(data)
         while position < size and not self.done:
-            run = self._run
+            run = self.run
             if run is not None:
                 texts, position = run.take(data, position)
                 if texts:
@@ -179,7 +177,7 @@ class EngineReader:
             if end < 2:
                 if size - position > MAX_EVENT_BYTES:
                     raise EngineProtocolError(f"an event of more than {MAX_EVENT_BYTES} bytes")
-                self._tail = data[position:]
+                self._tail, self.around = data[position:], None
                 return
             self._lines(data[position:end])
             position = end
@@ -192,16 +190,19 @@ class EngineReader:
             hidden = _hidden_in(texts)
             self._hidden += hidden
         if reasoning:
-            self._reasoning_seen += len(texts) + hidden
+            self.reasoning_deltas += len(texts) + hidden
             self._writer.reasoning_run(texts)
         else:
             self._writer.content_run(texts)
+        # What has ended is the writer's to know; and who brings long texts brings more of them.
+        short = self.finish_reason is None and len(texts) == 1 and len(texts[0]) <= SHORT_BYTES
+        self.around = self._writer.around(reasoning=reasoning) if short else None
 
     def _parse(self, data: bytes) -> None:
         """A stream whose lines do not all end in LF is the parser's, from here on."""
         if self._events is None:
             self._events = EventParser(MAX_EVENT_BYTES)
-            self._run, self._lessons_left = None, 0
+            self.run, self._lessons_left = None, 0
             data, self._tail = self._tail + data, b""
         try:
             events = self._events.feed(data)
@@ -220,6 +221,7 @@ class EngineReader:
             self._event(event)
 
     def _event(self, event: bytes) -> None:
+        self.around = None
         if event == b"[DONE]":
             self.done = True
         elif not self.done:
@@ -281,7 +283,7 @@ class EngineReader:
         reasoning = delta.reasoning_content or delta.reasoning
         if delta.tool_calls or bool(reasoning) == bool(delta.content):
             return
-        self._run = learn_run(event, reasoning or delta.content or "", reasoning=bool(reasoning))
+        self.run = learn_run(event, reasoning or delta.content or "", reasoning=bool(reasoning))
 
     def _delta(self, delta: Delta) -> None:
         reasoning = delta.reasoning_content or delta.reasoning
@@ -291,7 +293,7 @@ class EngineReader:
             if not self.counts_itself:
                 self._look_at_words(delta)
         if reasoning:
-            self._reasoning_seen += 1
+            self.reasoning_deltas += 1
             if self._timings is not None:
                 self._reasoning_tokens_seen = self._timings.predicted_n
             self._writer.reasoning(reasoning)
@@ -310,7 +312,7 @@ class EngineReader:
         if hidden > 0:
             self._hidden += hidden
             if not delta.content and not calls:
-                self._reasoning_seen += hidden
+                self.reasoning_deltas += hidden
 
     def _tool_calls(self, delta: Delta) -> None:
         assert delta.tool_calls is not None
@@ -358,7 +360,8 @@ class EngineReader:
             cached = timings.cache_n
             prompt = timings.prompt_n + cached
         reasoning = 0
-        if self._reasoning_seen or final is None or final.completion_tokens_details or final.reasoning_tokens:
+        thought = self.reasoning_deltas
+        if thought or final is None or final.completion_tokens_details or final.reasoning_tokens:
             reasoning = self._reasoning_tokens(final, completion)
         if 0 <= cached <= prompt <= _MAX_TOKENS and 0 <= reasoning <= completion <= _MAX_TOKENS:
             return Usage(prompt, cached, completion, reasoning, measured)
@@ -375,13 +378,13 @@ class EngineReader:
             said = final.reasoning_tokens if said is None else said
             if said is not None:
                 return said
-        if not self._reasoning_seen:
+        if not self.reasoning_deltas:
             return 0
         if self._reasoning_tokens_seen:
             return self._reasoning_tokens_seen
         if self._reasoning_share:
             return round(completion * self._reasoning_share)
-        return self._reasoning_seen
+        return self.reasoning_deltas
 
 
 def _hidden_in(texts: list[bytes]) -> int:
@@ -389,7 +392,8 @@ def _hidden_in(texts: list[bytes]) -> int:
     size_bytes = sum(map(len, texts)) if len(texts) > 1 else len(texts[0])
     if size_bytes <= _ONE_TOKEN_BYTES * len(texts):
         return 0
-    if len(texts) == 1 and size_bytes <= _ONE_WORD_BYTES and texts[0].count(b" ") < 2:
+    if len(texts) == 1 and size_bytes <= SHORT_BYTES and texts[0].count(b" ") < 2:
+        # Most often a long word; a look at each costs 0.1 µs a token.
         return 0
     # What lies between two chunks is inside a word, as far as anybody knows.
     return max(0, fewest_tokens(_decoded(b"_".join(texts))) - len(texts))

@@ -24,6 +24,7 @@ from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.chat_request import check_chat_request, fit_for_log, prompt_bound, read_messages
 from openbigmodel.inference.engine_reader import EngineProtocolError
 from openbigmodel.inference.finished import Finished
+from openbigmodel.inference.lone_chunks import LoneChunks
 from openbigmodel.inference.measurement import NOTHING, UNBOUNDED, Measured, measured
 from openbigmodel.inference.model_route import find_route, name_in_reply
 from openbigmodel.inference.outlet import Outlet
@@ -43,14 +44,15 @@ class ChatExchange:
 
     __slots__ = tuple(
         """
-        _admission _asking _attempt _awaited _caller _detail _error _finish_reason _first_token_s _id _last _measured
-        _over _pipeline _outlet _question _request_id _route _silence _started_s _streaming _wish paused
+        _admission _asking _attempt _awaited _caller _deltas_max _detail _error _finish_reason _first_token_s _id _last
+        _measured _over _pipeline _outlet _question _request_id _route _silence _started_s _streaming _wish paused
         """.split()
     )
 
     _attempt: Attempt
     _asking: Asking
     _wish: Wish
+    _deltas_max: int
 
     def __init__(self, pipeline: Surroundings, caller: Caller, sink: Sink) -> None:
         self._pipeline = pipeline
@@ -66,8 +68,7 @@ class ChatExchange:
         self._admission: Admission | None = None
         self._question: PromptQuestion | None = None
         self._streaming = False
-        # What the request waits for before an engine can be asked.
-        self._awaited: Awaited | None = None
+        self._awaited: Awaited | None = None  # before an engine can be asked
         self.paused = False
         self._over = False
         self._detail = ""
@@ -109,6 +110,7 @@ class ChatExchange:
             UNBOUNDED if principal.exempt else most,
             UNBOUNDED if principal.exempt else answer_bound(generation, route),
         )
+        self._deltas_max = admission.completion_bound + _SPARE_EVENTS
         pipeline.exchanges.add(self)
         wall_clock = pipeline.now_s
         self._wish = Wish(
@@ -199,13 +201,14 @@ class ChatExchange:
             self._first_token_s = first_s = clock()
             self._asking.answered(first_s)
         ready = attempt.writer.take()
-        admission = self._admission
         if reader.done:
             self._finish(ready)
-        elif admission is not None and reader.deltas > admission.completion_bound + _SPARE_EVENTS:
+        elif reader.deltas > self._deltas_max:
             self._stop_at_bound(ready)
         elif ready:
             self._outlet.write(ready)
+            if reader.around is not None and attempt.call is not None:
+                attempt.call.ask_first(LoneChunks(reader, self._outlet.sink, self._deltas_max))
 
     def engine_ended(self) -> None:
         """The engine's answer is complete, as far as HTTP can tell."""

@@ -125,11 +125,17 @@ class GlmWriter:
     def reasoning_run(self, texts: list[bytes]) -> None:
         """Events like the one that was learnt."""
         assert self._run is not None
-        self._put(self._run.around(texts))
+        self._put(self._run.events(texts))
 
     def content_run(self, texts: list[bytes]) -> None:
         """The same."""
         self.reasoning_run(texts)
+
+    def around(self, *, reasoning: bool) -> tuple[bytes, bytes] | None:
+        """See AnswerWriter: what was learnt, unless it is kept back."""
+        return (
+            self._run.around if self._begun and self._out is self._pending and self._run is not None else None
+        )
 
     def take(self) -> bytes:
         """The events that may be seen by now."""
@@ -203,12 +209,12 @@ class GlmReader(EngineReader):
         return message
 
     def _learn(self, delta: Delta, event: bytes) -> None:
-        known = self._run
+        known = self.run
         super()._learn(delta, event)
-        run = self._run
+        run = self.run
         if run is not None and run is not known:
             text = delta.reasoning_content or delta.reasoning or delta.content or ""
-            self._run = run if self._relay.learn(event, text, reasoning=run.reasoning) else None
+            self.run = run if self._relay.learn(event, text, reasoning=run.reasoning) else None
 
     def _tool_calls(self, delta: Delta) -> None:
         """Nothing to put together, so nothing that could be out of step."""

@@ -121,6 +121,10 @@ class MendedReply:
             arguments = mended_arguments(arguments, schema_of_call(self._tools, call.name))
         self._writer.tool_call(call.index, call.name, arguments)
 
+    def around(self, *, reasoning: bool) -> tuple[bytes, bytes] | None:
+        """See AnswerWriter: an answer that has to keep to a schema is looked at."""
+        return self._writer.around(reasoning=reasoning) if reasoning or self._schema is None else None
+
     def take(self) -> bytes:
         """What can be sent now."""
         return self._writer.take()

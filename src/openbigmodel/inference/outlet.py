@@ -16,10 +16,10 @@ class Outlet:
     `asked` is what the request was read as, None until then.
     """
 
-    __slots__ = ("_caller", "_id", "_sink", "asked", "engine", "open")
+    __slots__ = ("_caller", "_id", "asked", "engine", "open", "sink")
 
     def __init__(self, sink: Sink, caller: Caller, log_id: str) -> None:
-        self._sink = sink
+        self.sink = sink
         self._caller = caller
         self._id = log_id
         self.asked: Asked | None = None
@@ -30,38 +30,38 @@ class Outlet:
         """Some more of a stream."""
         if not self.open:
             self.open = True
-            self._sink.start(self._answer_headers(EVENT_STREAM))
-        self._sink.write(events)
+            self.sink.start(self._answer_headers(EVENT_STREAM))
+        self.sink.write(events)
 
     def end(self, events: bytes) -> None:
         """The last of a stream."""
         if not self.open:
             self.open = True
-            self._sink.start(self._answer_headers(EVENT_STREAM))
-        self._sink.end(events)
+            self.sink.start(self._answer_headers(EVENT_STREAM))
+        self.sink.end(events)
 
     def body(self, body: bytes) -> None:
         """An answer in one piece."""
-        self._sink.respond(200, self._answer_headers(JSON), body)
+        self.sink.respond(200, self._answer_headers(JSON), body)
 
     def replay(self, body: bytes) -> None:
         """The same as an earlier time."""
-        self._sink.respond(200, self._answer_headers(JSON) + REPLAY, body)
+        self.sink.respond(200, self._answer_headers(JSON) + REPLAY, body)
 
     def error(self, error: ApiError) -> int:
         """An error instead of an answer. Returns its HTTP status."""
         caller = self._caller
         try:
             status, lines, body = caller.dialect.error(error, caller.language, self._id, self.asked)
-            self._sink.respond(status, self._headers(JSON) + lines, body)
+            self.sink.respond(status, self._headers(JSON) + lines, body)
         except Exception:  # a fault of ours: nobody must wait for an answer that cannot be put into words
-            self._sink.abort()
+            self.sink.abort()
             raise
         return status
 
     def abort(self) -> None:
         """Drop the connection: the stream must not look complete."""
-        self._sink.abort()
+        self.sink.abort()
 
     def _answer_headers(self, content_type: bytes) -> bytes:
         name, headers = self._caller.dialect.id_header, self._headers(content_type)

@@ -117,6 +117,9 @@ class OutputGuard:
         """See ReplyWriter."""
         self._say(_Piece("content", decoded(texts)), texts)
 
+    def around(self, *, reasoning: bool) -> None:
+        """See AnswerWriter: every text has to be judged."""
+
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """See ReplyWriter."""
         self._say(_Piece("arguments", arguments, index, name))

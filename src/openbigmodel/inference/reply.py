@@ -101,6 +101,10 @@ class StreamWriter:
             text = text.join(texts)
         self._pending.append(b'%b%b"%b%b' % (self._prefix, key, text, _END_OF_TEXT))
 
+    def around(self, *, reasoning: bool) -> tuple[bytes, bytes]:
+        """See AnswerWriter: texts are all alike."""
+        return b'%b%b"' % (self._prefix, _REASONING if reasoning else _CONTENT), _END_OF_TEXT
+
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """A fragment of a call, or nothing until the call is complete."""
         call = self._calls.add(index, name, arguments)
@@ -192,6 +196,9 @@ class BodyWriter:
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of a call."""
         self._calls.add(index, name, arguments)
+
+    def around(self, *, reasoning: bool) -> None:
+        """See AnswerWriter: nothing goes out at once."""
 
     def take(self) -> bytes:
         """Nothing: a body goes out in one piece."""

@@ -1,7 +1,7 @@
 """How long an engine has said nothing, or nothing that counts, and for how long it may.
 
-Rule: a chunk sets a flag, and the sweep once a second makes a time of it: a clock for each chunk would cost more than
-the chunk.
+Rule: a chunk is counted or sets a flag, and the sweep once a second makes a time of it: a clock for each chunk would
+cost more than the chunk.
 """
 
 from openbigmodel.engines.profiles import Profile
@@ -12,7 +12,10 @@ BETWEEN_TOKENS_TIMEOUT_S = 120.0
 
 
 class Silence:
-    """Of one request. `heard`: something has come since the last sweep. Times are monotonic seconds."""
+    """Of one request. `heard`: something has come since the last sweep, other than deltas, which are counted anyway.
+
+    Times are monotonic seconds.
+    """
 
     __slots__ = ("_brought_s", "_deltas", "_heard_s", "heard")
 
@@ -31,13 +34,13 @@ class Silence:
 
         Whether that is more than at the last one.
         """
-        if self.heard:
+        brought = self._deltas != deltas
+        if self.heard or brought:
             self.heard = False
             self._heard_s = max(self._heard_s, swept_s)
-        if self._deltas != deltas:
+        if brought:
             self._deltas, self._brought_s = deltas, max(self._brought_s, swept_s)
-            return True
-        return False
+        return brought
 
     def too_long(self, now_s: float, profile: Profile, *, begun: bool) -> str:
         """What is to be said of an engine of this kind, empty as long as it may be silent."""

@@ -30,6 +30,9 @@ class Heard:
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         self.said.append(("call", index, name, arguments))
 
+    def around(self, *, reasoning: bool) -> None:
+        return
+
     def take(self) -> bytes:
         return b""
 

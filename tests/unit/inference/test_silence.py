@@ -38,6 +38,13 @@ def test_what_was_heard_counts_from_the_sweep_before() -> None:
     assert silence.too_long(18.5, HASTY, begun=False)
 
 
+def test_what_was_brought_was_heard() -> None:
+    silence = Silence(0)
+    assert silence.note(8, 1)
+    assert silence.too_long(18, HASTY, begun=False) == ""
+    assert silence.too_long(18.5, HASTY, begun=False)
+
+
 def test_an_engine_that_talks_and_says_nothing_is_given_up_too() -> None:
     silence = Silence(0)
     for second in range(1, 11):

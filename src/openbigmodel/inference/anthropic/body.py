@@ -62,6 +62,9 @@ class BodyWriter:
         """See ReplyWriter."""
         self._text("text", decoded(texts))
 
+    def around(self, *, reasoning: bool) -> None:
+        """See AnswerWriter: nothing goes out at once."""
+
     def _text(self, kind: Kind, text: str) -> None:
         if not self._blocks or self._blocks[-1].kind != kind:
             self._blocks.append(AnswerBlock(kind))

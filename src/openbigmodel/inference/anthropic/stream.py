@@ -98,6 +98,14 @@ class StreamWriter:
         """See ReplyWriter."""
         self._text("text", texts)
 
+    def around(self, *, reasoning: bool) -> tuple[bytes, bytes] | None:
+        """See AnswerWriter: the deltas of the open block are all alike."""
+        block = self._open
+        shown = not reasoning or self._wishes.thinking == "text"
+        if block is None or self._waiting or not shown or block.kind != ("thinking" if reasoning else "text"):
+            return None
+        return self._prefix, _TEXT_END
+
     def _thought(self, texts: list[bytes]) -> None:
         shown = self._wishes.thinking
         if shown == "text":

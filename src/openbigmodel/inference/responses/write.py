@@ -201,6 +201,9 @@ class ResponsesWriter:
         """More of the answer, in chunks."""
         self._add("message", texts)
 
+    def around(self, *, reasoning: bool) -> None:
+        """See AnswerWriter: each event has a number."""
+
     def _add(self, kind: TextKind, texts: list[bytes]) -> None:
         text = self._text
         if text is None or text.kind != kind:
