@@ -66,6 +66,16 @@ class Callers:
             self._check(principal, endpoint, sink.peer, head.get(b"x-forwarded-for"))
         return principal
 
+    def still_holds(self, head: RequestHead, judged_at: int) -> bool:
+        """Whether what `authenticate` said of this very head, when there had been so many changes, is so now.
+
+        Only for credentials that are not restricted: what those may depends on more than the head.
+        """
+        authenticator, digest = self._authenticator, head.derived.get(_DIGEST)
+        if digest is None or judged_at != authenticator.changes:
+            return False
+        return authenticator.still_proved(digest) is not None
+
     def authenticate_request(self, request: Request, endpoint: ApiEndpoint) -> Principal:
         """The same for an ASGI request."""
         authorization = _header(request, "authorization")

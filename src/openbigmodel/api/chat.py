@@ -14,6 +14,8 @@ from openbigmodel.inference.pipeline import Pipeline
 # Bytes. A prompt of a million tokens is about 4 MiB; as base64, images and files of 7.5 MiB in all fit in.
 BODY_LIMIT = 10 * 1024 * 1024
 
+_CALLER = "caller"
+
 
 class ChatRoute:
     """The hot route for one surface, which speaks one dialect. `path` is where it answers."""
@@ -33,6 +35,9 @@ class ChatRoute:
     def accept(self, head: RequestHead, sink: Sink) -> Caller | None:
         """See HotRoute: judge the credential before a byte of the body is read."""
         callers = self._callers
+        known: Caller | None = head.derived.get(_CALLER)
+        if known is not None and callers.still_holds(head, known.judged_at):
+            return known
         language = callers.language(head.fields.get(b"accept-language"))
         path = head.path.decode("ascii")
         if head.query:
@@ -43,7 +48,10 @@ class ChatRoute:
             log_id = callers.note(path, error.status, error.code)
             respond_error(sink, error, language, log_id, self._dialect)
             return None
-        return Caller(principal, self._surface, path, language, callers.changes, self._dialect)
+        caller = Caller(principal, self._surface, path, language, callers.changes, self._dialect)
+        if not principal.restricted and not head.query:
+            head.derived[_CALLER] = caller
+        return caller
 
     def owner(self, accepted: object) -> str:
         """See HotRoute: the account, whichever key it shows."""

@@ -162,25 +162,34 @@ class Authenticator:
             raise ApiError("1001")
         if digest is None:
             digest = credential_digest(authorization)
-        cache, clock = self._cache, self._now_ms
-        now_ms = clock()
-        proof = cache.get(digest)
-        if proof is not None:
-            if now_ms < proof.until_ms:
-                # An attribute of what is at hand anyway costs 10 ns, a table of its own 60.
-                proof.used_ms = now_ms
-                cache.move_to_end(digest)
-                return proof.principal
-            self._drop(digest)
+        known = self.still_proved(digest)
+        if known is not None:
+            return known
         try:
             principal, until_ms = self._prove(_credential(authorization))
         except CredentialError as error:
             # Without a cause: its text is for tests, and a log of this exception must not add to what it says.
             raise ApiError(error.code) from None
-        cache[digest] = _Proof(principal, until_ms, now_ms)
+        cache = self._cache
+        cache[digest] = _Proof(principal, until_ms, self._now_ms())
         if len(cache) > self._cache_entries_max:
             self._drop(next(iter(cache)))
         return principal
+
+    def still_proved(self, digest: bytes) -> Principal | None:
+        """Who showed a credential that was proved before and is good now, which counts as its use; else None."""
+        cache, clock = self._cache, self._now_ms
+        proof = cache.get(digest)
+        if proof is None:
+            return None
+        now_ms = clock()
+        if now_ms >= proof.until_ms:
+            self._drop(digest)
+            return None
+        # An attribute of what is at hand anyway costs 10 ns, a table of its own 60.
+        proof.used_ms = now_ms
+        cache.move_to_end(digest)
+        return proof.principal
 
     def forget(self, key_id: str) -> None:
         """To be called after any change to a key: its credentials are judged anew."""

@@ -6,7 +6,7 @@ ends. Everything behind the edge sees this reading and no other. Pure: bytes in,
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -99,7 +99,7 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     keep_alive: bool
     expect_continue: bool
     # What others have worked out of the fields, by a name of theirs; the head's repetitions have it, too.
-    derived: dict[str, bytes] = msgspec.field(default_factory=dict)
+    derived: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the header `name` (lower-case), or None."""

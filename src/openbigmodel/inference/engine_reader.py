@@ -125,15 +125,12 @@ class EngineReader:
 
         `said` is what the engine counted: where a whole answer can have been that, its words are not looked at.
         """
-        message, self._weighed = self._weighed, None
-        if message is not None:
+        message = self._weighed
+        if message is not None and said * _CHARACTERS_PER_TOKEN_MAX < _characters_of(message):
             texts, calls = _texts_of(message)
-            if said * _CHARACTERS_PER_TOKEN_MAX < sum(map(len, texts)) + sum(map(len, calls)):
-                words = sum(fewest_tokens(f" {text}") for text in texts)
-                words += sum(map(fewest_tokens_of_json, calls))
-                self._hidden = max(0, words - self.deltas)
-            else:
-                self._weighed = message
+            words = sum(fewest_tokens(f" {text}") for text in texts)
+            words += sum(map(fewest_tokens_of_json, calls))
+            self._hidden, self._weighed = max(0, words - self.deltas), None
         return self.deltas + self._hidden
 
     @property
@@ -237,8 +234,7 @@ class EngineReader:
         self._hidden, self._weighed = 0, message
         reasoning = message.reasoning_content or message.reasoning
         if reasoning:
-            texts, calls = _texts_of(message)
-            self._reasoning_share = len(reasoning) / (sum(map(len, texts)) + sum(map(len, calls)))
+            self._reasoning_share = len(reasoning) / _characters_of(message)
 
     def _reply(self, data: bytes) -> Delta | None:
         """Read a chunk or a complete reply; returns what it says."""
@@ -397,6 +393,15 @@ def _hidden_in(texts: list[bytes]) -> int:
         return 0
     # What lies between two chunks is inside a word, as far as anybody knows.
     return max(0, fewest_tokens(_decoded(b"_".join(texts))) - len(texts))
+
+
+def _characters_of(delta: Delta) -> int:
+    """How long all of that is which `_texts_of` has."""
+    size = len(delta.reasoning_content or delta.reasoning or "") + len(delta.content or "")
+    for call in delta.tool_calls or ():
+        if call.function is not None:
+            size += len(call.function.arguments or "")
+    return size
 
 
 def _texts_of(delta: Delta) -> tuple[list[str], list[str]]:

@@ -92,7 +92,8 @@ class ChatExchange:
         self._request_id = self._id if request.request_id is None else fit_for_log(request.request_id)
         self._streaming = bool(request.stream)
         route = self._route = find_route(pipeline.registry, caller, request.model)
-        messages = read_messages(request, route.model, relayed=route.relays)
+        relays = route.relays
+        messages = read_messages(request, route.model, relayed=relays)
         generation = check_chat_request(request, route.model, caller.surface)
         claim = None
         if request.request_id is not None:
@@ -101,7 +102,7 @@ class ChatExchange:
                 return found
             claim = found
         context = route.model.context_tokens
-        most = prompt_bound(request, asked.body, messages, context, relayed=route.relays)
+        most = prompt_bound(request, asked.body, messages, context, relayed=relays)
         self._admission = admission = pipeline.admissions.admit(
             principal,
             route.model,

@@ -5,7 +5,7 @@ Rule: it is answered once. Who calls this decides when; how it looks on the wire
 
 from openbigmodel.edge import Sink
 from openbigmodel.errors import ApiError
-from openbigmodel.inference.answer_head import EVENT_STREAM, JSON, REPLAY, engine_line
+from openbigmodel.inference.answer_head import EVENT_STREAM, JSON, REPLAY, lines_before_id
 from openbigmodel.inference.caller import Caller
 from openbigmodel.inference.dialect import Asked
 
@@ -68,5 +68,4 @@ class Outlet:
         return b"%b%b: %b\r\n" % (headers, name, self._id.encode()) if name else headers
 
     def _headers(self, content_type: bytes) -> bytes:
-        engine = engine_line(self.engine) if self.engine else b""
-        return b"content-type: %b\r\nx-log-id: %b\r\n%b" % (content_type, self._id.encode(), engine)
+        return b"%b%b\r\n" % (lines_before_id(content_type, self.engine), self._id.encode())

@@ -175,7 +175,7 @@ class BodyWriter:
         self.content_filter: tuple[Finding, ...] = ()
         self._reasoning: list[str] = []
         self._content: list[str] = []
-        self._calls = CallsInOrder()
+        self._calls: CallsInOrder | None = None
 
     def reasoning(self, text: str) -> None:
         """More of the reasoning."""
@@ -195,6 +195,8 @@ class BodyWriter:
 
     def tool_call(self, index: int, name: str | None, arguments: str) -> None:
         """More of a call."""
+        if self._calls is None:
+            self._calls = CallsInOrder()
         self._calls.add(index, name, arguments)
 
     def around(self, *, reasoning: bool) -> None:
@@ -210,10 +212,10 @@ class BodyWriter:
         message = BodyMessage(content="".join(self._content), role="assistant")
         if self._reasoning:
             message.reasoning_content = "".join(self._reasoning)
-        if self._calls:
+        if (calls := self._calls) is not None:
             message.tool_calls = [
-                self._call(call, cut=finish_reason not in WHOLE and self._calls.is_last(call))
-                for call in self._calls.rest()
+                self._call(call, cut=finish_reason not in WHOLE and calls.is_last(call))
+                for call in calls.rest()
             ]
         return _ENCODE(
             ReplyBody(

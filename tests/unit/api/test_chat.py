@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from openbigmodel.api.surfaces import CODING, OPENAI, PAAS
-from openbigmodel.credentials import ApiKey
+from openbigmodel.auth.api_keys import unix_ms
+from openbigmodel.credentials import ApiKey, sign_jwt
 from openbigmodel.edge import RequestHead
 from openbigmodel.edge.head import read_head
 from openbigmodel.engines.fake_script import Reply
@@ -135,3 +136,65 @@ def test_a_key_that_changed_while_the_body_was_on_its_way_is_judged_again(disabl
             assert sink.status == 200
 
     run(test, Reply().stream())
+
+
+def test_a_head_that_comes_back_brings_the_same_caller_while_nothing_has_changed() -> None:
+    async def test(api: ApiBench) -> None:
+        route, sink = api.chat[PAAS], RecordingSink([], "hot")
+        request = head((b"authorization", KEY), (b"accept-language", b"en"))
+        first = route.accept(request, sink)
+        assert first is not None
+        assert route.accept(request, sink) is first
+
+        # Another key has changed: judged again, and the same again.
+        api.keys.tell(CODING_USER.id)
+        again = route.accept(request, sink)
+        assert again is not None
+        assert again is not first
+        assert again.judged_at == first.judged_at + 1
+        assert route.accept(request, sink) is again
+
+        api.keys.disabled.add(USER.id)
+        api.keys.tell(USER.id)
+        assert route.accept(request, sink) is None
+        assert (sink.status, sink.code) == (401, "1000")
+
+    run(test)
+
+
+def test_a_head_that_comes_back_with_a_token_is_good_until_that_expires() -> None:
+    async def test(api: ApiBench) -> None:
+        route, sink = api.chat[PAAS], RecordingSink([], "hot")
+        token = sign_jwt(USER, unix_ms(), 300)
+        request = head((b"authorization", f"Bearer {token}".encode()))
+        first = route.accept(request, sink)
+        assert route.accept(request, sink) is first
+        await asyncio.sleep(0.35)
+        assert route.accept(request, sink) is None
+        assert (sink.status, sink.code) == (401, "1003")
+
+    run(test)
+
+
+def test_what_a_restricted_key_may_is_asked_each_time() -> None:
+    async def test(api: ApiBench) -> None:
+        route, request = api.chat[PAAS], head((b"authorization", f"Bearer {RESTRICTED_USER}".encode()))
+        assert route.accept(request, RecordingSink([], "hot")) is not None
+        elsewhere = RecordingSink([], "hot")
+        elsewhere.peer = "203.0.113.8"
+        assert route.accept(request, elsewhere) is None
+        assert (elsewhere.status, elsewhere.code) == (403, "1220")
+
+    run(test)
+
+
+def test_a_key_in_the_query_is_seen_each_time() -> None:
+    async def test(api: ApiBench) -> None:
+        lines = f"POST {PATH}?key={USER} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {USER}\r\n\r\n"
+        found = read_head(lines.encode())
+        assert found is not None
+        for count in (1, 2, 3):
+            assert api.chat[PAAS].accept(found[0], RecordingSink([], "hot")) is not None
+            assert api.leaks.seen["url"] == count
+
+    run(test)

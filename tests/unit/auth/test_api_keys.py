@@ -264,6 +264,27 @@ def test_the_last_use_of_a_key_is_noted_whatever_becomes_of_its_proofs() -> None
     assert authenticator.take_used() == {KEY.id: NOW_MS, other.id: NOW_MS + 20}
 
 
+def test_what_was_proved_is_so_until_it_expires_or_its_key_changes() -> None:
+    clock = Clock()
+    keys = Keys(known())
+    authenticator = Authenticator(keys, now_ms=clock)
+    lasting, token = bearer(KEY), bearer(sign_jwt(KEY, NOW_MS, 1000))
+    digests = [credential_digest(lasting), credential_digest(token)]
+    assert [authenticator.still_proved(digest) for digest in digests] == [None, None]
+
+    who = authenticator.authenticate(lasting)
+    assert authenticator.authenticate(token) == who
+    authenticator.take_used()
+    clock.ms += 999
+    assert [authenticator.still_proved(digest) for digest in digests] == [who, who]
+    assert authenticator.take_used() == {KEY.id: NOW_MS + 999}
+
+    clock.ms += 1
+    assert [authenticator.still_proved(digest) for digest in digests] == [who, None]
+    authenticator.forget(KEY.id)
+    assert [authenticator.still_proved(digest) for digest in digests] == [None, None]
+
+
 def test_an_expired_token_still_counts_as_a_use() -> None:
     clock = Clock()
     authenticator = Authenticator(Keys(known()), now_ms=clock)
