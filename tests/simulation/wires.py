@@ -197,9 +197,6 @@ class Socket:
         for _ in range(data.count(WORD)):
             self._connection.chunk()
 
-    def write_between(self, before: bytes, data: bytes, after: bytes) -> None:
-        self.write(before + data + after)
-
     def end(self, data: bytes = b"") -> None:
         self.write(data)
         if b"network_error" in data:

@@ -67,7 +67,7 @@ class Callers:
         return principal
 
     def still_holds(self, head: RequestHead, judged_at: int) -> bool:
-        """Whether what `authenticate` said of this very head, when there had been so many changes, is so now.
+        """Whether `authenticate` would say the same of this head now; `judged_at` is what `changes` was when it did.
 
         Only for credentials that are not restricted: what those may depends on more than the head.
         """

@@ -98,7 +98,8 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     chunked: bool
     keep_alive: bool
     expect_continue: bool
-    # What others have worked out of the fields, by a name of theirs; the head's repetitions have it, too.
+    # What others have worked out of the fields, by a name of theirs; the head's repetitions have it, too. Nothing that
+    # leads back here: no collector would find it.
     derived: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def get(self, name: bytes) -> bytes | None:

@@ -50,9 +50,6 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Send one part of a started answer."""
 
-    def write_between(self, before: bytes, data: bytes, after: bytes) -> None:
-        """Send one part that stands between what others have in common."""
-
     def end(self, data: bytes = b"") -> None:
         """Send the last part and end the answer."""
 
@@ -164,16 +161,8 @@ class Answer:
         assert not self.ended, "write after end"
         if data:  # an empty chunk would end the answer
             send = connection.send
-            send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-
-    def write_between(self, before: bytes, data: bytes, after: bytes) -> None:
-        connection = self._connection
-        if connection is None:
-            return
-        assert self.started, "write before start"
-        assert not self.ended, "write after end"
-        part, send = before + data + after, connection.send
-        send(b"%x\r\n" % len(part) + part + b"\r\n" if self._chunked else part)
+            # Not in one go with two `%b`, which take longer than to put pieces together.
+            send(b"%x\r\n" % len(data) + data + b"\r\n" if self._chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         connection = self._connection

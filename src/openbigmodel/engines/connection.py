@@ -34,8 +34,10 @@ _NO_HEADERS: Mapping[bytes, bytes] = {}
 _RESET = struct.pack("ii", 1, 0)
 # Credentials change: a JWT lives for minutes.
 _MAX_REQUEST_HEADS = 256
-# By the size of a whole chunk of a body, how it begins: most that come alone are of a few sizes.
-_CHUNK_BEGINS = {len(begin) + size + 2: begin for size in range(1, 4096) for begin in (b"%x\r\n" % size,)}
+# Larger chunks are the parser's.
+_KNOWN_CHUNK_BYTES = 4096
+# By the size of a whole chunk of a body, how it begins.
+_CHUNK_BEGINS = {len(b"%x\r\n\r\n" % size) + size: b"%x\r\n" % size for size in range(1, _KNOWN_CHUNK_BYTES)}
 
 
 class EngineConsumer(Protocol):
@@ -55,10 +57,14 @@ class EngineConsumer(Protocol):
 
 
 class ChunkTaker(Protocol):
-    """Whoever takes chunks of a body before the consumer does, until there is one that it leaves."""
+    """Whoever is asked before the consumer about reads that are one chunk of a body each, until anything else comes."""
 
     def take(self, chunk: bytes, begin: int) -> bool:
-        """`chunk` is a whole one as it came, if it ends in CRLF; its data begin at `begin`. Whether it was taken."""
+        """Whether it was taken; else the consumer has it, and this taker is forgotten.
+
+        `chunk` is a whole one as it came, whose data begin at `begin`, if it ends in CRLF. One that does not must be
+        left: nobody else has looked.
+        """
 
 
 class Watcher(Protocol):
@@ -117,7 +123,7 @@ class EngineCall:
         self.paused = False
 
     def ask_first(self, taker: ChunkTaker) -> None:
-        """Ask `taker` about each chunk of the body before the consumer, until there is one that it leaves."""
+        """Ask `taker` before the consumer, until the consumer is told of anything."""
         self.taker = taker
 
     def pause(self) -> None:

@@ -19,7 +19,7 @@ class Call(Protocol):
         """By their names in small letters."""
 
     def ask_first(self, taker: ChunkTaker) -> None:
-        """Ask `taker` about each chunk of the body before the consumer, until there is one that it leaves."""
+        """Ask `taker` before the consumer, until the consumer is told of anything."""
 
     def pause(self) -> None:
         """Produce no more for now."""

@@ -146,11 +146,8 @@ class Attempt:
 
     def new_writer(self, wish: Wish) -> ReplyWriter:
         """Who writes the reply in the dialect's words."""
-        request = wish.asked.request
         writer = wish.dialect.writer(wish.facts(self.counts, self.stop_sequence), wish.asked)
-        if not request.tools and request.response_format is None:
-            return writer
-        reply = mended(writer, request, self.target.engine.profile)
+        reply = mended(writer, wish.asked.request, self.target.engine.profile)
         self._mended = reply if isinstance(reply, MendedReply) else None
         return reply
 

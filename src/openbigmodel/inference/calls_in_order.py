@@ -58,9 +58,6 @@ class CallsInOrder:
         self._calls: list[Call] = []
         self._first_waiting = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._calls)
-
     def add(self, index: int, name: str | None, arguments: str) -> Call:
         """More of a call."""
         while index >= len(self._calls):

@@ -52,10 +52,10 @@ class EngineProtocolError(Exception):
 class EngineReader:
     """One answer of one engine. `finish_reason` is GLM's word, None until the engine has said why it stopped.
 
-    `deltas` are the events that brought something, a token or more each, `reasoning_deltas` those with reasoning. Where
-    the last one was a short text of the `run`, `around` is what the writer has before and after one. `error_event` is
-    what the engine said instead of an answer, or in the middle of one; `stop_sequence` the one that it met, where it
-    tells.
+    `deltas` are the events that brought something, a token or more each; `reasoning_seen` is the least that the tokens
+    of reasoning are. Where the last event was a short text of the `run`, `shown_around` is what the writer has before
+    and after one. `error_event` is what the engine said instead of an answer, or in the middle of one; `stop_sequence`
+    the one that it met, where it tells.
     """
 
     __slots__ = (
@@ -73,13 +73,13 @@ class EngineReader:
         "_weighed",
         "_whole",
         "_writer",
-        "around",
         "deltas",
         "done",
         "error_event",
         "finish_reason",
-        "reasoning_deltas",
+        "reasoning_seen",
         "run",
+        "shown_around",
         "stop_sequence",
     )
 
@@ -87,14 +87,14 @@ class EngineReader:
         self._writer = writer
         self._events: EventParser | None = None
         self.run: ChunkRun | None = None
-        self.around: tuple[bytes, bytes] | None = None
+        self.shown_around: tuple[bytes, bytes] | None = None
         self._lessons_left = _LESSONS
         self._tail = b""
         self._usage: EngineUsage | None = None
         self._timings: Timings | None = None
         self._reasoning_tokens_seen = 0
         self.deltas = 0
-        self.reasoning_deltas = 0
+        self.reasoning_seen = 0
         # Tokens beyond one for each event, as the words show that it brought.
         self._hidden = 0
         # A whole answer, until its words were looked at.
@@ -157,6 +157,10 @@ class EngineReader:
 
     def feed_stream(self, data: bytes) -> None:
         """Bytes of an event stream. Raises EngineProtocolError."""
+        run = self.run
+        if run is not None and not self._tail and not self.done and (text := run.only_text(data)):
+            self._texts([text], reasoning=run.reasoning)
+            return
         if self._events is not None or b"\r" in data:
             self._parse(data)
             return
@@ -174,7 +178,7 @@ class EngineReader:
             if end < 2:
                 if size - position > MAX_EVENT_BYTES:
                     raise EngineProtocolError(f"an event of more than {MAX_EVENT_BYTES} bytes")
-                self._tail, self.around = data[position:], None
+                self._tail, self.shown_around = data[position:], None
                 return
             self._lines(data[position:end])
             position = end
@@ -187,16 +191,17 @@ class EngineReader:
             hidden = _hidden_in(texts)
             self._hidden += hidden
         if reasoning:
-            self.reasoning_deltas += len(texts) + hidden
+            self.reasoning_seen += len(texts) + hidden
             self._writer.reasoning_run(texts)
         else:
             self._writer.content_run(texts)
         # What has ended is the writer's to know; and who brings long texts brings more of them.
         short = self.finish_reason is None and len(texts) == 1 and len(texts[0]) <= SHORT_BYTES
-        self.around = self._writer.around(reasoning=reasoning) if short else None
+        self.shown_around = self._writer.around(reasoning=reasoning) if short else None
 
     def _parse(self, data: bytes) -> None:
         """A stream whose lines do not all end in LF is the parser's, from here on."""
+        self.shown_around = None
         if self._events is None:
             self._events = EventParser(MAX_EVENT_BYTES)
             self.run, self._lessons_left = None, 0
@@ -218,7 +223,7 @@ class EngineReader:
             self._event(event)
 
     def _event(self, event: bytes) -> None:
-        self.around = None
+        self.shown_around = None
         if event == b"[DONE]":
             self.done = True
         elif not self.done:
@@ -289,7 +294,7 @@ class EngineReader:
             if not self.counts_itself:
                 self._look_at_words(delta)
         if reasoning:
-            self.reasoning_deltas += 1
+            self.reasoning_seen += 1
             if self._timings is not None:
                 self._reasoning_tokens_seen = self._timings.predicted_n
             self._writer.reasoning(reasoning)
@@ -308,7 +313,7 @@ class EngineReader:
         if hidden > 0:
             self._hidden += hidden
             if not delta.content and not calls:
-                self.reasoning_deltas += hidden
+                self.reasoning_seen += hidden
 
     def _tool_calls(self, delta: Delta) -> None:
         assert delta.tool_calls is not None
@@ -356,7 +361,7 @@ class EngineReader:
             cached = timings.cache_n
             prompt = timings.prompt_n + cached
         reasoning = 0
-        thought = self.reasoning_deltas
+        thought = self.reasoning_seen
         if thought or final is None or final.completion_tokens_details or final.reasoning_tokens:
             reasoning = self._reasoning_tokens(final, completion)
         if 0 <= cached <= prompt <= _MAX_TOKENS and 0 <= reasoning <= completion <= _MAX_TOKENS:
@@ -374,13 +379,13 @@ class EngineReader:
             said = final.reasoning_tokens if said is None else said
             if said is not None:
                 return said
-        if not self.reasoning_deltas:
+        if not self.reasoning_seen:
             return 0
         if self._reasoning_tokens_seen:
             return self._reasoning_tokens_seen
         if self._reasoning_share:
             return round(completion * self._reasoning_share)
-        return self.reasoning_deltas
+        return self.reasoning_seen
 
 
 def _hidden_in(texts: list[bytes]) -> int:
@@ -389,7 +394,7 @@ def _hidden_in(texts: list[bytes]) -> int:
     if size_bytes <= _ONE_TOKEN_BYTES * len(texts):
         return 0
     if len(texts) == 1 and size_bytes <= SHORT_BYTES and texts[0].count(b" ") < 2:
-        # Most often a long word; a look at each costs 0.1 µs a token.
+        # Most often a long word; a look at each costs 0.1 µs a token. `LoneChunks` takes no others.
         return 0
     # What lies between two chunks is inside a word, as far as anybody knows.
     return max(0, fewest_tokens(_decoded(b"_".join(texts))) - len(texts))

@@ -68,7 +68,8 @@ class ChatExchange:
         self._admission: Admission | None = None
         self._question: PromptQuestion | None = None
         self._streaming = False
-        self._awaited: Awaited | None = None  # before an engine can be asked
+        # What the request waits for before an engine can be asked.
+        self._awaited: Awaited | None = None
         self.paused = False
         self._over = False
         self._detail = ""
@@ -92,8 +93,7 @@ class ChatExchange:
         self._request_id = self._id if request.request_id is None else fit_for_log(request.request_id)
         self._streaming = bool(request.stream)
         route = self._route = find_route(pipeline.registry, caller, request.model)
-        relays = route.relays
-        messages = read_messages(request, route.model, relayed=relays)
+        messages = read_messages(request, route.model, relayed=route.relays)
         generation = check_chat_request(request, route.model, caller.surface)
         claim = None
         if request.request_id is not None:
@@ -101,8 +101,7 @@ class ChatExchange:
             if isinstance(found, StoredReply):
                 return found
             claim = found
-        context = route.model.context_tokens
-        most = prompt_bound(request, asked.body, messages, context, relayed=relays)
+        most = prompt_bound(request, asked.body, messages, route.model.context_tokens, relayed=route.relays)
         self._admission = admission = pipeline.admissions.admit(
             principal,
             route.model,
@@ -183,7 +182,7 @@ class ChatExchange:
         self._silence.heard = True
 
     def engine_data(self, data: bytes) -> None:
-        """Part of the engine's answer."""
+        """Part of the engine's answer, unless LoneChunks took it."""
         if self._over:
             return
         self._silence.heard = True
@@ -208,7 +207,7 @@ class ChatExchange:
             self._stop_at_bound(ready)
         elif ready:
             self._outlet.write(ready)
-            if reader.around is not None and attempt.call is not None:
+            if reader.shown_around is not None and attempt.call is not None:
                 attempt.call.ask_first(LoneChunks(reader, self._outlet.sink, self._deltas_max))
 
     def engine_ended(self) -> None:
@@ -322,7 +321,7 @@ class ChatExchange:
         )
 
     def _stop(self, outcome: Outcome) -> None:
-        """The engine will not be listened to any more."""
+        """The engine will not be listened to any more, neither here nor by LoneChunks."""
         assert not self._over, "ended twice"
         self._over = True
         self._asking.end(outcome)

@@ -133,9 +133,10 @@ class GlmWriter:
 
     def around(self, *, reasoning: bool) -> tuple[bytes, bytes] | None:
         """See AnswerWriter: what was learnt, unless it is kept back."""
-        return (
-            self._run.around if self._begun and self._out is self._pending and self._run is not None else None
-        )
+        run = self._run
+        if run is None or not self._begun or self._out is not self._pending:
+            return None
+        return run.before, run.after
 
     def take(self) -> bytes:
         """The events that may be seen by now."""

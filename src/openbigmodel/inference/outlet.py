@@ -13,7 +13,7 @@ from openbigmodel.inference.dialect import Asked
 class Outlet:
     """The way out of one request. `engine` is who answers, empty as long as nobody does; `open`: a stream has begun.
 
-    `asked` is what the request was read as, None until then.
+    `asked` is what the request was read as, None until then; `sink` is for who writes the same as `write`.
     """
 
     __slots__ = ("_caller", "_id", "asked", "engine", "open", "sink")

@@ -52,7 +52,7 @@ class RawTextReader(EngineReader):
             if isinstance(event, Content):
                 writer.content(event.text)
             elif isinstance(event, Reasoning):
-                self.reasoning_deltas += 1
+                self.reasoning_seen += 1
                 writer.reasoning(event.text)
             elif isinstance(event, CallStarted):
                 self._calls = max(self._calls, event.index + 1)

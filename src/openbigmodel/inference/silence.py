@@ -12,7 +12,7 @@ BETWEEN_TOKENS_TIMEOUT_S = 120.0
 
 
 class Silence:
-    """Of one request. `heard`: something has come since the last sweep, other than deltas, which are counted anyway.
+    """Of one request. `heard`: something has come since the last sweep; deltas need not set it, they are counted.
 
     Times are monotonic seconds.
     """

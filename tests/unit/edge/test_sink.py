@@ -83,11 +83,9 @@ def test_a_streamed_answer() -> None:
     answer.start(b"")
     assert states(answer) == (True, False)
     answer.write(b"x" * 20)
-    answer.write_between(b"a" * 10, b"b", b"c" * 9)
     answer.end()
     assert states(answer) == (True, True)
-    parts = [b"14\r\n" + b"x" * 20 + b"\r\n", b"14\r\naaaaaaaaaabccccccccc\r\n"]
-    assert wire.writes[1:] == [*parts, b"0\r\n\r\n"]
+    assert wire.writes[1:] == [b"14\r\n" + b"x" * 20 + b"\r\n", b"0\r\n\r\n"]
     assert wire.ended == [True]
 
 
@@ -96,10 +94,8 @@ def test_a_stream_on_http_1_0_has_no_frames_and_closes() -> None:
     answer = Answer(wire, head(b"1.0"))
     answer.start(b"")
     answer.write(b"one")
-    answer.write_between(b"a", b"b", b"c")
     answer.end(b"two")
-    head_lines = b"HTTP/1.1 200 OK\r\n" + DATE + b"connection: close\r\n\r\n"
-    assert wire.writes == [head_lines, b"one", b"abc", b"two"]
+    assert wire.writes == [b"HTTP/1.1 200 OK\r\n" + DATE + b"connection: close\r\n\r\n", b"one", b"two"]
     assert wire.ended == [False]
 
 
@@ -113,15 +109,12 @@ def play(answer: Answer, calls: str) -> None:
             answer.start(b"")
         elif call == "write":
             answer.write(b"x")
-        elif call == "between":
-            answer.write_between(b"x", b"y", b"z")
         else:
             answer.end()
 
 
 MISUSES = [
     "write",
-    "between",
     "end",
     "bodiless",
     "respond respond",
@@ -130,7 +123,6 @@ MISUSES = [
     "start start",
     "start respond",
     "start end write",
-    "start end between",
     "start end end",
 ]
 

@@ -9,7 +9,7 @@ import pytest
 from openbigmodel.engines.embedded import EmbeddedEngine
 from openbigmodel.engines.endpoint import Endpoint, EngineUnavailable
 from openbigmodel.engines.fake import FakeEngine
-from openbigmodel.engines.fake_script import Close, Data, Gate, Head, Reply, Stall, Step
+from openbigmodel.engines.fake_script import Close, Data, End, Gate, Head, Reply, Stall, Step
 from openbigmodel.engines.llamacpp import LlamaCppSpec, Supervisor
 from openbigmodel.engines.profiles import LLAMA_SERVER
 from openbigmodel.engines.weights import WeightsError
@@ -128,6 +128,35 @@ def test_a_call_to_a_worker_that_is_there() -> None:
                 engine.post("/chat/completions", b"{}", listener)
                 assert listener.heard == [], "nothing may be said before post has returned"
                 assert b"Hello, world" in await listener.body()
+            await engine.stop()
+
+    run(test())
+
+
+def test_chunks_may_be_taken_before_anybody_is_told() -> None:
+    class All:
+        taken = 0
+
+        def take(self, chunk: bytes, begin: int) -> bool:
+            self.taken += chunk.endswith(b"\r\n")
+            return chunk.endswith(b"\r\n")
+
+    async def test() -> None:
+        async with FakeEngine() as fake:
+            tokens = Reply(content=("a", "b", "c", "d")).events()
+            fake.play([Head(), *[step for token in tokens for step in (token, Gate())], End()])
+            engine = await started(Workers(fake.endpoint))
+            listener, taker = Listener(), All()
+            call = engine.post("/chat/completions", b"{}", listener)
+            call.ask_first(taker)  # there is no worker's call yet
+            await until(lambda: len(listener.heard) == 2)
+            call.ask_first(taker)
+            for number in range(1, 4):
+                fake.requests[0].open_gate()
+                await until(lambda number=number: taker.taken == number)  # type: ignore[misc]
+            fake.requests[0].open_gate()
+            assert b'"a"' in (body := await listener.body())
+            assert b'"b"' not in body
             await engine.stop()
 
     run(test())

@@ -149,9 +149,6 @@ class RecordingSink:
         assert b"[DONE]" not in data, "the end must wait for the settlement"
         self.body += data
 
-    def write_between(self, before: bytes, data: bytes, after: bytes) -> None:
-        self.write(before + data + after)
-
     def end(self, data: bytes = b"") -> None:
         assert self.status
         self.body += data

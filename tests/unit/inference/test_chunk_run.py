@@ -138,6 +138,31 @@ def test_runs_change_nothing_whatever_the_text_and_the_cuts(
     assert quickly.deltas <= quickly.usage().completion_tokens <= plainly.usage().completion_tokens
 
 
+@pytest.mark.parametrize("text", ["a", "你好", "@" * 50, " "])
+def test_a_chunk_that_comes_alone_is_known_at_once(text: str) -> None:
+    assert learnt().only_text(event(text)) == text.encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        event("a") + event("b"),
+        event("a")[:-1],
+        event("a")[1:],
+        event(""),
+        event('"'),
+        event("a\n"),
+        event("nel\u0085"),
+        event("a").replace(b'"a"', b'"\xff"'),
+        event("a", "reasoning_content"),
+        event("x" * 1000),
+        b"",
+    ],
+)
+def test_what_is_not_plainly_one_chunk_is_not_taken_for_one(data: bytes) -> None:
+    assert learnt().only_text(data) == b""
+
+
 def test_the_end_of_a_stream_does_not_hide_what_is_alike_before_it() -> None:
     alike = event("a") + event("b")
     for end in (

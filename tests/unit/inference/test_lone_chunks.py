@@ -15,8 +15,10 @@ from openbigmodel.inference.glm_relay import GlmReader, GlmWriter
 from openbigmodel.inference.lone_chunks import LoneChunks
 from openbigmodel.inference.mended_reply import MendedReply
 from openbigmodel.inference.reply import ReplyHead, StreamWriter
+from openbigmodel.inference.responses.write import ResponsesWriter
 from tests.unit.inference.anthropic.messages_bench import stream as anthropic_stream
 from tests.unit.inference.glm_upstream import facts
+from tests.unit.inference.responses.test_write import HEAD as RESPONSE
 
 UNBOUNDED = 1 << 40
 
@@ -38,10 +40,6 @@ class Caller:
 
     def write(self, data: bytes) -> None:
         self.seen += data
-
-    def write_between(self, before: bytes, data: bytes, after: bytes) -> None:
-        self.seen += before + data + after
-        self.short += 1
 
     def end(self, data: bytes = b"") -> None:
         raise AssertionError("it has not ended")
@@ -69,11 +67,12 @@ class Relay:
     def chunk(self, data: bytes, *, short: bool = True) -> None:
         begin = b"%x\r\n" % len(data)
         if short and self._taker is not None and self._taker.take(begin + data + b"\r\n", len(begin)):
+            self.caller.short += 1
             return
         self._taker = None
         self.reader.feed_stream(data)
         self.caller.write(self._writer.take())
-        if self.reader.around is not None:
+        if self.reader.shown_around is not None:
             self._taker = LoneChunks(self.reader, self.caller, self._deltas_max)
 
     def outcome(self) -> tuple[bytes, Usage, int]:
@@ -114,7 +113,26 @@ def glm_to_glm() -> Relay:
     return Relay(GlmReader(writer), writer)
 
 
-WAYS = [openai_to_glm, with_tools, with_a_schema, openai_to_anthropic, anthropic_without_thinking, glm_to_glm]
+def streamed_tools() -> Relay:
+    writer = StreamWriter(ReplyHead("id", "id", 1, "m"), 0, tool_stream=True)
+    return Relay(EngineReader(writer), writer)
+
+
+def openai_to_responses() -> Relay:
+    writer = ResponsesWriter(RESPONSE, streams=True)
+    return Relay(EngineReader(writer), writer)
+
+
+WAYS = [
+    openai_to_glm,
+    with_tools,
+    streamed_tools,
+    with_a_schema,
+    openai_to_anthropic,
+    anthropic_without_thinking,
+    openai_to_responses,
+    glm_to_glm,
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -128,7 +146,7 @@ def test_a_steady_stream(way: Callable[[], Relay]) -> None:
 
     assert relay.outcome() == long_way.outcome()
     # Of each kind, the first teaches and the second shows that it was understood. What has to be looked at is.
-    expected = {with_a_schema: 1, anthropic_without_thinking: 3}.get(way, 4)
+    expected = {with_a_schema: 1, anthropic_without_thinking: 3, openai_to_responses: 0}.get(way, 4)
     assert relay.caller.short == expected
 
 
@@ -186,7 +204,7 @@ def taught() -> tuple[Relay, LoneChunks]:
     relay = openai_to_glm()
     relay.chunk(event("Hello"))
     relay.chunk(event(" there"))
-    assert relay.reader.around is not None
+    assert relay.reader.shown_around is not None
     return relay, LoneChunks(relay.reader, relay.caller, UNBOUNDED)
 
 
@@ -242,7 +260,7 @@ def test_nothing_is_taken_beyond_the_bound() -> None:
     relay = openai_to_glm(deltas_max=4)
     for _ in range(3):
         relay.chunk(event(" a"))
-    assert relay.reader.around is not None
+    assert relay.reader.shown_around is not None
     taker = LoneChunks(relay.reader, relay.caller, 4)
     assert taken(taker, event(" a"))
     assert not taken(taker, event(" a"))
@@ -263,7 +281,7 @@ class _TakesTwoForOne(LoneChunks):
     def take(self, chunk: bytes, begin: int) -> bool:
         text = chunk[begin + self._text_begins : self._text_ends]
         self._reader.deltas += 1
-        self._sink.write_between(self._shown_before, text, self._shown_after)
+        self._sink.write(self._shown_before + text + self._shown_after)
         return True
 
 
@@ -276,3 +294,9 @@ def test_a_taker_that_does_not_look_is_found() -> None:
     for one in (relay, long_way):
         one.chunk(event(" a") + event(" b"))
     assert relay.outcome() != long_way.outcome()
+
+
+def test_other_line_ends_end_it() -> None:
+    relay, _ = taught()
+    relay.chunk(b": ping\r\n", short=False)
+    assert relay.reader.shown_around is None
