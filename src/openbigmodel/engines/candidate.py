@@ -83,23 +83,19 @@ class Candidate(Generic[_TargetT]):
 
 
 class Seat(Generic[_TargetT]):
-    """A request's seat at an engine."""
+    """A request's seat at an engine; `target` is who is asked."""
 
-    __slots__ = ("_asked_s", "_expects", "_heard", "_number", "_taken", "candidate")
+    __slots__ = ("_asked_s", "_expects", "_heard", "_number", "_taken", "candidate", "target")
 
     def __init__(self, candidate: Candidate[_TargetT], number: int, now_s: float) -> None:
         self.candidate = candidate
+        self.target = candidate.target
         # Bytes of the prompt, 0 for a whole answer, -1 where nobody expects anything.
         self._expects = -1
         self._asked_s = now_s
         self._number = number
         self._heard = False
         self._taken = True
-
-    @property
-    def target(self) -> _TargetT:
-        """Who is asked."""
-        return self.candidate.target
 
     def expect(self, prompt_bytes: int) -> None:
         """It has been asked a question of this length, and the first word is what comes next; 0: a whole answer is."""

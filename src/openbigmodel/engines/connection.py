@@ -219,11 +219,13 @@ class _Connection(asyncio.Protocol):
 
     def _parse(self, call: EngineCall, data: bytes) -> None:
         self._between_chunks = False
+        if not self.answered:
+            # Of a response's head nobody needs more than a few lines, and the parser would keep any number.
+            self._head_bytes += len(data)
         try:
-            if self.answered:
-                self._parser.feed_data(data)
-            else:
-                self._feed_head(data)
+            self._parser.feed_data(data)
+            if not self.answered and self._head_bytes > _MAX_HEAD_BYTES:
+                raise httptools.HttpParserError("a response head without end")
         except httptools.HttpParserCallbackError as error:
             # Not the engine's fault but ours, found while it was read.
             context = {"message": "an engine's answer could not be handled", "exception": error.__context__}
@@ -239,13 +241,6 @@ class _Connection(asyncio.Protocol):
         if bodies := self._bodies:
             self._between_chunks = len(bodies) == 1 and _is_chunk(data, bodies[0])
             self._deliver(bodies)
-
-    def _feed_head(self, data: bytes) -> None:
-        """Of a response's head nobody needs more than a few lines, and the parser would keep any number."""
-        self._head_bytes += len(data)
-        self._parser.feed_data(data)
-        if not self.answered and self._head_bytes > _MAX_HEAD_BYTES:
-            raise httptools.HttpParserError("a response head without end")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)

@@ -30,23 +30,23 @@ class Outlet:
         """Some more of a stream."""
         if not self.open:
             self.open = True
-            self.sink.start(self._answer_headers(EVENT_STREAM))
+            self.sink.start(self._headers(EVENT_STREAM, self._caller.dialect.id_header))
         self.sink.write(events)
 
     def end(self, events: bytes) -> None:
         """The last of a stream."""
         if not self.open:
             self.open = True
-            self.sink.start(self._answer_headers(EVENT_STREAM))
+            self.sink.start(self._headers(EVENT_STREAM, self._caller.dialect.id_header))
         self.sink.end(events)
 
     def body(self, body: bytes) -> None:
         """An answer in one piece."""
-        self.sink.respond(200, self._answer_headers(JSON), body)
+        self.sink.respond(200, self._headers(JSON, self._caller.dialect.id_header), body)
 
     def replay(self, body: bytes) -> None:
         """The same as an earlier time."""
-        self.sink.respond(200, self._answer_headers(JSON) + REPLAY, body)
+        self.sink.respond(200, self._headers(JSON, self._caller.dialect.id_header) + REPLAY, body)
 
     def error(self, error: ApiError) -> int:
         """An error instead of an answer. Returns its HTTP status."""
@@ -63,9 +63,8 @@ class Outlet:
         """Drop the connection: the stream must not look complete."""
         self.sink.abort()
 
-    def _answer_headers(self, content_type: bytes) -> bytes:
-        name, headers = self._caller.dialect.id_header, self._headers(content_type)
-        return b"%b%b: %b\r\n" % (headers, name, self._id.encode()) if name else headers
-
-    def _headers(self, content_type: bytes) -> bytes:
-        return b"%b%b\r\n" % (lines_before_id(content_type, self.engine), self._id.encode())
+    def _headers(self, content_type: bytes, id_header: bytes = b"") -> bytes:
+        """With an `id_header` the id stands there, too: of answers. The dialect's errors bring their own lines."""
+        log_id = self._id.encode()
+        lines = lines_before_id(content_type, self.engine) + log_id + b"\r\n"
+        return b"%b%b: %b\r\n" % (lines, id_header, log_id) if id_header else lines
