@@ -64,7 +64,7 @@ class LoneChunks:
         reader = self._reader
         if not text or reader.deltas >= self._deltas_max:
             return False
-        # As the reader does; to have it do so would be a fifth of the price.
+        # As the reader does, without one call more.
         reader.deltas += 1
         if self._reasoning:
             reader.reasoning_seen += 1

@@ -169,8 +169,6 @@ def mended(writer: ReplyWriter, request: ChatRequest, profile: Profile) -> Reply
 
     Whoever wants arguments as they come (`tool_stream`) gets them as they come.
     """
-    if not request.tools and request.response_format is None:
-        return writer
     streams = bool(request.stream)
     mends_calls = bool(request.tools) and not (streams and request.tool_stream)
     wanted = request.response_format

@@ -30,30 +30,30 @@ class Outlet:
         """Some more of a stream."""
         if not self.open:
             self.open = True
-            self.sink.start(self._headers(EVENT_STREAM, self._caller.dialect.id_header))
+            self.sink.start(self._headers(EVENT_STREAM))
         self.sink.write(events)
 
     def end(self, events: bytes) -> None:
         """The last of a stream."""
         if not self.open:
             self.open = True
-            self.sink.start(self._headers(EVENT_STREAM, self._caller.dialect.id_header))
+            self.sink.start(self._headers(EVENT_STREAM))
         self.sink.end(events)
 
     def body(self, body: bytes) -> None:
         """An answer in one piece."""
-        self.sink.respond(200, self._headers(JSON, self._caller.dialect.id_header), body)
+        self.sink.respond(200, self._headers(JSON), body)
 
     def replay(self, body: bytes) -> None:
         """The same as an earlier time."""
-        self.sink.respond(200, self._headers(JSON, self._caller.dialect.id_header) + REPLAY, body)
+        self.sink.respond(200, self._headers(JSON) + REPLAY, body)
 
     def error(self, error: ApiError) -> int:
         """An error instead of an answer. Returns its HTTP status."""
         caller = self._caller
         try:
             status, lines, body = caller.dialect.error(error, caller.language, self._id, self.asked)
-            self.sink.respond(status, self._headers(JSON) + lines, body)
+            self.sink.respond(status, self._headers(JSON, error=True) + lines, body)
         except Exception:  # a fault of ours: nobody must wait for an answer that cannot be put into words
             self.sink.abort()
             raise
@@ -63,8 +63,9 @@ class Outlet:
         """Drop the connection: the stream must not look complete."""
         self.sink.abort()
 
-    def _headers(self, content_type: bytes, id_header: bytes = b"") -> bytes:
-        """With an `id_header` the id stands there, too: of answers. The dialect's errors bring their own lines."""
+    def _headers(self, content_type: bytes, *, error: bool = False) -> bytes:
+        """Where clients look for the id, it stands, too; an error's own lines have it there."""
+        id_header = b"" if error else self._caller.dialect.id_header
         log_id = self._id.encode()
         lines = lines_before_id(content_type, self.engine) + log_id + b"\r\n"
         return b"%b%b: %b\r\n" % (lines, id_header, log_id) if id_header else lines

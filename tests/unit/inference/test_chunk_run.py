@@ -1,7 +1,6 @@
 """A run taken at once gives what decoding each of its chunks gives, or is not taken."""
 
 import itertools
-import json
 from typing import Any
 
 import pytest
@@ -12,13 +11,9 @@ from openbigmodel.billing.usage import Usage
 from openbigmodel.inference.chunk_run import ChunkRun, learn_run
 from openbigmodel.inference.engine_reader import EngineReader
 from openbigmodel.inference.reply import ReplyHead, StreamWriter
+from tests.unit.inference.engine_events import NOT_ONE_MORE, event
 
 HEAD = ReplyHead("id", "id", 1, "m")
-
-
-def event(text: str, key: str = "content", **rest: Any) -> bytes:
-    body = {"id": "c", "choices": [{"index": 0, "delta": {key: text}, "finish_reason": None, **rest}]}
-    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def learnt(text: str = "hello", key: str = "content") -> ChunkRun:
@@ -125,7 +120,7 @@ def test_runs_change_nothing_whatever_the_text_and_the_cuts(
         if kind == "both":
             stream += event(text).replace(b'{"content"', b'{"reasoning":"r","content"')
         elif kind == "stop":
-            stream += b": ping\n\n" + event(text, usage=None)
+            stream += b": ping\n\n" + event(text, logprobs=None)
         else:
             stream += event(text, kind)
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
@@ -143,22 +138,7 @@ def test_a_chunk_that_comes_alone_is_known_at_once(text: str) -> None:
     assert learnt().only_text(event(text)) == text.encode()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        event("a") + event("b"),
-        event("a")[:-1],
-        event("a")[1:],
-        event(""),
-        event('"'),
-        event("a\n"),
-        event("nel\u0085"),
-        event("a").replace(b'"a"', b'"\xff"'),
-        event("a", "reasoning_content"),
-        event("x" * 1000),
-        b"",
-    ],
-)
+@pytest.mark.parametrize("data", NOT_ONE_MORE)
 def test_what_is_not_plainly_one_chunk_is_not_taken_for_one(data: bytes) -> None:
     assert learnt().only_text(data) == b""
 

@@ -17,6 +17,7 @@ from openbigmodel.inference.mended_reply import MendedReply
 from openbigmodel.inference.reply import ReplyHead, StreamWriter
 from openbigmodel.inference.responses.write import ResponsesWriter
 from tests.unit.inference.anthropic.messages_bench import stream as anthropic_stream
+from tests.unit.inference.engine_events import NOT_ONE_MORE, event
 from tests.unit.inference.glm_upstream import facts
 from tests.unit.inference.responses.test_write import HEAD as RESPONSE
 
@@ -46,12 +47,6 @@ class Caller:
 
     def abort(self) -> None:
         raise AssertionError("it went well")
-
-
-def event(text: str, key: str = "content", finish: str | None = None, **rest: Any) -> bytes:
-    choice = {"index": 0, "delta": {key: text}, "finish_reason": finish}
-    body = {"id": "c", "created": 1, "model": "m", "choices": [choice], **rest}
-    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 class Relay:
@@ -169,9 +164,9 @@ EVENTS = st.one_of(
             event(" a") + event(" b"),
             event(" cut")[:-20],
             b": ping\n\n",
-            event("", finish="stop"),
+            event("", finish_reason="stop"),
             event("", usage=USAGE),
-            event(" word", "content", None, usage=USAGE),
+            event(" word", usage=USAGE),
             event(" word").replace(b'" word"', b'"\\u4f60"'),
         ]
     ),
@@ -223,26 +218,7 @@ def test_a_chunk_that_comes_alone_is_known_at_once(text: str) -> None:
     assert chunk["choices"][0]["delta"]["content"] == text
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        event("a") + event("b"),
-        event("a")[:-1],
-        event("a")[1:],
-        event(""),
-        event('"'),
-        event("a\n"),
-        event("nel\u0085"),
-        event("\u2028"),
-        event("one two three"),
-        event("a").replace(b'"a"', b'"\xff"'),
-        event("a").replace(b'"a"', b'"\x01"'),
-        event("a", "reasoning_content"),
-        event("a", finish="stop"),
-        event("x" * 25),
-        b"",
-    ],
-)
+@pytest.mark.parametrize("data", [*NOT_ONE_MORE, event("one two three"), event("x" * 25)])
 def test_what_is_not_plainly_one_more_is_left(data: bytes) -> None:
     relay, taker = taught()
     seen, deltas = relay.caller.seen, relay.reader.deltas
